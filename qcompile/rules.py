@@ -1,0 +1,113 @@
+"""The stable diagnostic codes and what each one teaches; `qcompile explain QC301` prints an entry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Rule:
+    """``title`` in a few words, ``text`` in a paragraph: the cause, and what usually helps."""
+
+    title: str
+    text: str
+
+
+RULES: dict[str, Rule] = {
+    # 1xx: import
+    "QC101": Rule(
+        "file cannot be read",
+        "The path does not exist, cannot be opened, or does not hold an ONNX protobuf. A download that was cut "
+        "short, a Git LFS pointer, or a PyTorch checkpoint with the wrong ending are the usual causes.",
+    ),
+    "QC102": Rule(
+        "operator not supported",
+        "The graph has an operator that qcompile has no exact integer meaning for. Every such node is listed at "
+        "once. Export a simpler form, or cut the graph before the node.",
+    ),
+    "QC103": Rule(
+        "shape not known",
+        "Hardware has fixed shapes. The batch dimension is taken as 1; every other dimension must be a number "
+        "after shape inference. Export with fixed sizes.",
+    ),
+    "QC104": Rule(
+        "attribute not supported",
+        "The operator is supported, but not with this attribute or this combination of attributes.",
+    ),
+    "QC105": Rule(
+        "constant expected",
+        "A weight, scale, zero point or shape is computed at run time, but hardware needs it at compile time.",
+    ),
+    "QC106": Rule(
+        "not a finite number",
+        "A weight, bias or scale holds NaN or infinity. Such a network has no fixed-point meaning; the training "
+        "run or the export is damaged.",
+    ),
+    "QC107": Rule(
+        "graph is malformed",
+        "The ONNX file is readable but not a valid graph: a missing input, a cycle, or shapes that do not agree.",
+    ),
+    "QC108": Rule(
+        "no integer meaning",
+        "A tensor reaches an operator that needs integers, but no quantizer in the file says on which grid it lies.",
+    ),
+    # 2xx: quantization
+    "QC201": Rule(
+        "calibration data do not fit",
+        "The array has another shape or type than the network's input, or the archive holds no array that does.",
+    ),
+    "QC202": Rule(
+        "no calibration data",
+        "Ranges were measured on synthetic inputs (uniform over the usual image and unit ranges). Accuracy figures "
+        "mean little until real samples are given with --calibrate.",
+    ),
+    "QC203": Rule(
+        "format not understood",
+        "A format is written `fixed:8`, or `fixed:8:4` with 4 fractional bits. `qcompile formats` lists them.",
+    ),
+    "QC204": Rule(
+        "configuration key not known",
+        "qcompile.toml has a key or a layer that does not exist; the nearest existing name is offered.",
+    ),
+    "QC205": Rule(
+        "labels do not fit",
+        "Labels must be one integer per calibration or verification sample.",
+    ),
+    # 3xx: widths and exactness
+    "QC301": Rule(
+        "number too wide",
+        "A value's exact range needs more bits than the datapath supports. Nothing wraps silently, so the compile "
+        "stops. Fewer weight or activation bits, or a smaller layer, narrow it.",
+    ),
+    # 4xx: lowering
+    "QC401": Rule(
+        "no hardware engine",
+        "The operator has an exact integer meaning and runs in the emulator, but no engine builds it in hardware "
+        "with these attributes.",
+    ),
+    # 5xx: target and environment
+    "QC501": Rule(
+        "does not fit the target",
+        "The estimated LUTs, flip-flops or block RAMs exceed the part. Fewer bits, a larger part, or folding help.",
+    ),
+    "QC502": Rule("target not known", "`qcompile targets` lists the targets with their resources and sources."),
+    "QC503": Rule(
+        "tool missing",
+        "A program that this step runs is not installed; the message names the package that brings it.",
+    ),
+    "QC504": Rule(
+        "output cannot be written",
+        "The output folder or its parent is not writable, or the path is a file. Nothing was changed.",
+    ),
+    "QC505": Rule("option not understood", "A command line option or keyword argument has an impossible value."),
+    # 9xx: internal
+    "QC901": Rule(
+        "verification mismatch",
+        "The RTL and the emulator gave different bits. This is a bug in qcompile: please report it with the model.",
+    ),
+}
+
+
+def rule(code: str) -> Rule:
+    """The rule behind ``code``; KeyError where there is none."""
+    return RULES[code]
