@@ -1,0 +1,8 @@
+"""Multiplierless constant arithmetic: adder graphs and their pipelining."""
+
+from qcompile.arith.cost import CostModel
+from qcompile.arith.graph import AdderGraph, AdderNode, AdderOutput
+from qcompile.arith.optimize import optimize
+from qcompile.arith.pipeline import assign_stages
+
+__all__ = ["AdderGraph", "AdderNode", "AdderOutput", "CostModel", "assign_stages", "optimize"]
