@@ -1,0 +1,1 @@
+"""qcompile: trained ONNX networks to verified, multiplier-free FPGA hardware."""

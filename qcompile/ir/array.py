@@ -1,0 +1,56 @@
+"""An immutable array that can be a field of a frozen node: compared and hashed by content."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+class Array:
+    """A read-only NumPy array with value semantics; dtype is bool, int64 or float64."""
+
+    __slots__ = ("_digest", "values")
+
+    values: npt.NDArray[Any]
+
+    def __init__(self, values: npt.ArrayLike) -> None:
+        array = np.asarray(values)
+        if array.dtype.kind == "b":
+            array = array.astype(np.bool_)
+        elif array.dtype.kind in "iu":
+            array = array.astype(np.int64)
+        elif array.dtype.kind == "f":
+            array = array.astype(np.float64)
+        else:
+            raise TypeError(f"no array of {array.dtype} in the IR")
+        if array.flags.writeable:
+            array = array.copy()
+            array.flags.writeable = False
+        object.__setattr__(self, "values", array)
+        object.__setattr__(self, "_digest", None)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError("arrays in the IR are immutable")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.values.shape
+
+    @property
+    def digest(self) -> bytes:
+        if self._digest is None:
+            head = f"{self.values.dtype.str}{self.values.shape}".encode()
+            object.__setattr__(self, "_digest", sha256(head + np.ascontiguousarray(self.values).tobytes()).digest())
+        return self._digest
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Array) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __repr__(self) -> str:
+        return f"Array({self.values.dtype.name}{list(self.shape)})"

@@ -1,0 +1,1 @@
+"""Exact arithmetic: intervals, rounding, number formats, quantizers, scalar functions."""
