@@ -1,0 +1,33 @@
+"""Hardware components around the datapaths of a network: streams, buffers, windows, AXI. Complete and
+parameterised.
+
+Every stream is valid/ready with one flat unsigned payload. A *beat* is all channels of one spatial position,
+lowest lane first; a *frame* is a fixed number of beats, which each component counts by itself. Nothing here
+knows ONNX.
+"""
+
+from .accumulate import Accumulate, Lane
+from .axi import AxiStreamTop
+from .fifo import StreamFifo
+from .pipeline import StallPipeline
+from .reshape import Collect, Distribute
+from .streams import Fork, Join, RegisterSlice
+from .verilog import to_verilog
+from .window import Window
+from .window_scan import WindowScan
+
+__all__ = [
+    "Accumulate",
+    "AxiStreamTop",
+    "Collect",
+    "Distribute",
+    "Fork",
+    "Join",
+    "Lane",
+    "RegisterSlice",
+    "StallPipeline",
+    "StreamFifo",
+    "Window",
+    "WindowScan",
+    "to_verilog",
+]
