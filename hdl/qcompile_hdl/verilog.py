@@ -30,8 +30,8 @@ def to_verilog(
 ) -> str:
     """Verilog text of ``elaboratable`` and everything below it as module ``name``, children ``name_child``.
 
-    ``ports`` as in `amaranth.back.verilog.convert`; by default those of the component's signature. ``comments``
-    maps module names of the result to text printed above them; ValueError for a name that is not there.
+    ``ports`` as in `amaranth.back.verilog.convert`; by default those of the component's signature.
+    ``comments`` maps module names of the result to text printed above them; ValueError for an unknown name.
     """
     collecting = gc.isenabled()
     gc.disable()
