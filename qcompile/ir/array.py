@@ -15,6 +15,7 @@ class Array:
     __slots__ = ("_digest", "values")
 
     values: npt.NDArray[Any]
+    _digest: bytes | None
 
     def __init__(self, values: npt.ArrayLike) -> None:
         array = np.asarray(values)
@@ -44,7 +45,7 @@ class Array:
         if self._digest is None:
             head = f"{self.values.dtype.str}{self.values.shape}".encode()
             object.__setattr__(self, "_digest", sha256(head + np.ascontiguousarray(self.values).tobytes()).digest())
-        return self._digest
+        return bytes(self._digest)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Array) and self.digest == other.digest

@@ -35,9 +35,7 @@ def print_graph(graph: Graph, arrays: bool = True) -> str:
     lines = [f"{graph.level.name} graph {json.dumps(graph.name)}"]
     for node in graph.nodes:
         operands = ", ".join(f"%{_name(name)}" for name in node.inputs)
-        parameters = ", ".join(
-            f"{f.name} = {_print(getattr(node.op, f.name), table)}" for f in fields(node.op)
-        )
+        parameters = ", ".join(f"{f.name} = {_print(getattr(node.op, f.name), table)}" for f in fields(node.op))
         text = f"  %{_name(node.name)} = {node.op.mnemonic}({operands})"
         if parameters:
             text += f" {{{parameters}}}"
@@ -111,7 +109,7 @@ class _Reader:
         while place < len(text):
             match = _TOKEN.match(text, place)
             if match is None or match.lastgroup is None:
-                raise IRError(f"cannot read {text[place:place + 20]!r}")
+                raise IRError(f"cannot read {text[place : place + 20]!r}")
             self.tokens.append((match.lastgroup, match[match.lastgroup]))
             place = match.end()
         self.at = 0

@@ -39,7 +39,7 @@ class Window:
         return rows, columns
 
     def patches(self, images: npt.NDArray[Any], fill: Any) -> npt.NDArray[Any]:
-        """A view ``[n, rows, columns, kernel rows, kernel columns, channels]`` of ``images`` [n, height, width, channels].
+        """A view ``[n, rows, columns, kernel rows, kernel columns, channels]`` of ``images`` [n, h, w, channels].
 
         Padding takes the value ``fill``: a scalar, or one per channel.
         """

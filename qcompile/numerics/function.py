@@ -68,16 +68,6 @@ class Leaky:
         return value if value >= 0 else self.slope[channel % len(self.slope)] * value
 
 
-@dataclass(frozen=True)
-class Grid:
-    """Quantize and dequantize: the nearest value on the quantizer's grid."""
-
-    quantizer: Quantizer
-
-    def apply(self, value: Fraction, channel: int) -> Fraction:
-        return self.quantizer.value(self.quantizer.code(value, channel), channel)
-
-
 _CURVES: dict[str, Callable[[Any], Any]] = {
     "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)),
     "tanh": mpmath.tanh,
@@ -100,7 +90,7 @@ class Curve:
         return -magnitude if sign else magnitude
 
 
-Step = Affine | Clamp | Leaky | Grid | Curve
+Step = Affine | Clamp | Leaky | Curve
 
 
 def _spread(values: tuple[Fraction, ...], size: int) -> tuple[Fraction, ...]:
@@ -171,8 +161,6 @@ class ScalarFunction:
                     sizes += [len(scale), len(offset)]
                 case Leaky(slope=slope):
                     sizes.append(len(slope))
-                case Grid(quantizer=quantizer):
-                    sizes.append(quantizer.channels)
                 case _:
                     pass
         return max(sizes)
@@ -198,7 +186,7 @@ class ScalarFunction:
         codes = range(bottom + 1, top + 1)
         if not codes:
             return Thresholds(sign, bottom + 1, np.array([], object))
-        if any(isinstance(step, Curve | Grid) for step in self.steps):
+        if any(isinstance(step, Curve) for step in self.steps):
             return Thresholds(sign, bottom + 1, self._bisected(sign, low, high, codes, channel))
         bounds = _Bounds.of([self.quantizer.least_value(code, channel) for code in codes])
         for step in reversed(self.steps):

@@ -113,9 +113,7 @@ class Quantizer:
         scale, zero = self.scale_array(codes.ndim, axis)
         return (codes - zero) * scale
 
-    def scale_array(
-        self, ndim: int, axis: int | None
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    def scale_array(self, ndim: int, axis: int | None) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """``(scale, zero_point)`` as float64 arrays that broadcast along ``axis``."""
 
         def shaped(parts: tuple[Fraction, ...]) -> npt.NDArray[np.float64]:
@@ -131,10 +129,7 @@ class Quantizer:
     def __str__(self) -> str:
         """The format as reports print it: ``int8 x 0.0394, zero 3`` or ``fixed<8,4>``."""
         span = self.span
-        if span is None:
-            kind = "int"
-        else:
-            kind = f"{'' if span.signed else 'u'}int{span.width}"
+        kind = "int" if span is None else f"{'' if span.signed else 'u'}int{span.width}"
         if len(self.scale) > 1:
             scale = "per-channel scales"
         elif self.scale[0].numerator == 1 and self.scale[0].denominator.bit_count() == 1:
@@ -143,7 +138,9 @@ class Quantizer:
             scale = f"2^{int(log2(self.scale[0].numerator))}"
         else:
             scale = f"{float(self.scale[0]):.4g}"
-        zero = "" if not any(self.zero_point) else (
-            f", zero {self.zero_point[0]}" if len(self.zero_point) == 1 else ", per-channel zeros"
+        zero = (
+            ""
+            if not any(self.zero_point)
+            else (f", zero {self.zero_point[0]}" if len(self.zero_point) == 1 else ", per-channel zeros")
         )
         return f"{kind} x {scale}{zero}"
