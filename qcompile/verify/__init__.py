@@ -1,0 +1,1 @@
+"""Holding the RTL to the emulator: Verilator builds and runs."""
