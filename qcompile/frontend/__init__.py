@@ -1,0 +1,6 @@
+"""Reads ONNX, in every dialect, into a model graph. The only package that imports onnx."""
+
+from qcompile.frontend.imported import Imported, TensorInfo
+from qcompile.frontend.read import read
+
+__all__ = ["Imported", "TensorInfo", "read"]

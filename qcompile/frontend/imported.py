@@ -1,0 +1,41 @@
+"""What the frontend hands over: the model graph and the facts about the file that the graph does not hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qcompile.ir.graph import Graph
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """A network input or output. ``name`` and ``shape`` are ONNX's, ``node`` is the model graph's.
+
+    ``dtype`` is the NumPy name of the ONNX element type (``float32``, ``int8``, ``float8_e4m3fn``, ...). The
+    model graph's value at ``node`` is the ONNX value itself, as a real number: codes where the ONNX tensor
+    holds codes.
+    """
+
+    name: str
+    node: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A model graph that was read from ONNX.
+
+    ``quantized``: the file brings quantizers for activations, so none are to be added. ``dialects`` names
+    what was met, of ``qdq``, ``qoperator``, ``qonnx``, ``qcdq`` and ``multithreshold``, sorted; empty for a
+    float network. ``opset`` is the version of the default domain.
+    """
+
+    graph: Graph
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    quantized: bool
+    dialects: tuple[str, ...]
+    opset: int
+    ir_version: int
+    producer: str

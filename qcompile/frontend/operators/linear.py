@@ -1,0 +1,95 @@
+"""Convolutions and matrix products."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qcompile.frontend.call import Call
+from qcompile.frontend.operators.windows import as_images, read_window
+from qcompile.frontend.registry import operator
+from qcompile.frontend.reorder import permuted, reshaped
+from qcompile.frontend.values import Known, Live, Value
+from qcompile.ir import model
+from qcompile.ir.window import Window
+
+
+@operator("Conv")
+def conv(call: Call) -> Value:
+    x, weights = call.real(0), call.known(1, "weights")
+    groups = int(call.attribute("group", 1))
+    spatial = weights.shape[2:]
+    if len(weights.shape) != len(x.shape) or not 1 <= len(spatial) <= 2:
+        raise call.refuse(
+            "QC104",
+            f"input {list(x.shape)} with weights {list(weights.shape)}",
+            "1-D and 2-D convolutions are supported; export a 3-D one as several 2-D ones",
+        )
+    declared = call.attribute("kernel_shape")
+    if declared is not None and tuple(declared) != spatial:
+        raise call.refuse("QC107", f"kernel_shape {list(declared)} but weights {list(weights.shape)}", "fix either")
+    if len(spatial) == 1:
+        weights = reshaped(call, weights, (*weights.shape[:2], 1, spatial[0]))
+    images = as_images(call, x)
+    window, _ = read_window(call, spatial, x.shape[2:])
+    result = convolved(call, images, weights, window, groups)
+    if call.has(2):
+        bias = call.value(2)
+        result = add_bias(call, result, bias, (1, -1, 1, 1))
+    return call.reshape(result, (*result.shape[:2], *result.shape[-len(spatial) :]), part="output")
+
+
+def convolved(call: Call, images: Live, weights: Known, window: Window, groups: int) -> Live:
+    return call.emit(model.Conv(window, groups), images, call.as_real(weights))
+
+
+def add_bias(call: Call, x: Live, bias: Known | Live, shape: tuple[int, ...]) -> Live:
+    """``x`` plus a 1-D bias laid along the axis that ``shape`` gives."""
+    size = int(np.prod(bias.shape))
+    wanted = tuple(size if n == -1 else n for n in shape)
+    if isinstance(bias, Known):
+        return call.emit(model.Add(), x, call.as_real(reshaped(call, bias, wanted)), part="bias")
+    return call.emit(model.Add(), x, call.reshape(call.as_real(bias), wanted, "bias"), part="bias")
+
+
+@operator("MatMul")
+def matmul(call: Call) -> Value:
+    return multiplied(call, call.value(0), call.value(1))
+
+
+def multiplied(call: Call, a: Known | Live, b: Known | Live) -> Live:
+    """``numpy.matmul``: a 1-D operand counts as a row in front, as a column behind."""
+    row, column = len(a.shape) == 1, len(b.shape) == 1
+    left = _with_shape(call, a, (1, *a.shape)) if row else call.as_real(a)
+    right = _with_shape(call, b, (*b.shape, 1)) if column else call.as_real(b)
+    result = call.emit(model.MatMul(), left, right)
+    shape = list(result.shape)
+    if column:
+        del shape[-1]
+    if row:
+        del shape[-1 if column else -2]
+    return call.reshape(result, tuple(shape), part="vector")
+
+
+def _with_shape(call: Call, x: Known | Live, shape: tuple[int, ...]) -> Live:
+    if isinstance(x, Known):
+        return call.as_real(reshaped(call, x, shape))
+    return call.reshape(call.as_real(x), shape, part="vector")
+
+
+@operator("Gemm")
+def gemm(call: Call) -> Value:
+    """``alpha * A' B' + beta * C``; alpha and beta are applied after the product, where they are exact."""
+    a, b = call.value(0), call.value(1)
+    if call.attribute("transA", 0):
+        a = permuted(call, a, (1, 0), part="transposed")
+    if call.attribute("transB", 0):
+        b = permuted(call, b, (1, 0), part="transposed")
+    result = scaled(call, multiplied(call, a, b), call.attribute("alpha", 1.0), "alpha")
+    if call.has(2):
+        bias = scaled(call, call.real(2), call.attribute("beta", 1.0), "beta")
+        result = call.emit(model.Add(), result, bias, part="bias")
+    return result
+
+
+def scaled(call: Call, x: Live, factor: float, part: str) -> Live:
+    return x if factor == 1 else call.emit(model.Mul(), x, call.scalar(factor, f"{part}_value"), part=part)

@@ -1,0 +1,236 @@
+"""The walk over an ONNX graph: every node is folded, imported by its handler, or refused; all findings at once."""
+
+from __future__ import annotations
+
+import heapq
+import os
+from typing import Any
+
+import numpy as np
+import onnx
+
+import qcompile.frontend.operators  # noqa: F401  (fills the table)
+from qcompile.errors import Collector, CompileError, fail
+from qcompile.frontend.builder import Builder
+from qcompile.frontend.call import Call
+from qcompile.frontend.fold import fold
+from qcompile.frontend.imported import Imported, TensorInfo
+from qcompile.frontend.load import load_model
+from qcompile.frontend.registry import OPERATORS, QONNX, STANDARD, canonical_domain
+from qcompile.frontend.values import Absent, Known, Live, Value
+from qcompile.ir import model
+
+_FLOATS = ("FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16")
+_REEXPORT = "check the file with onnx.checker.check_model(model, full_check=True) and export it again"
+
+
+def read(
+    source: str | os.PathLike[str] | onnx.ModelProto, diagnostics: Collector | None = None
+) -> Imported:
+    """The model graph of an ONNX file or protobuf.
+
+    Raises `CompileError` with every finding: all nodes are checked, also behind one that is refused. Warnings
+    go to ``diagnostics``.
+    """
+    proto, name = load_model(source)
+    return _Reader(proto, name, Collector() if diagnostics is None else diagnostics).run()
+
+
+class _Reader:
+    def __init__(self, proto: Any, name: str, findings: Collector) -> None:
+        self.graph = proto.graph
+        self.proto = proto
+        self.name = name
+        self.findings = findings
+        self.builder = Builder()
+        self.values: dict[str, Value] = {}
+        self.dialects: set[str] = set()
+        self.versions = {entry.domain: entry.version for entry in proto.opset_import}
+        self.versions.setdefault(STANDARD, self.versions.get("ai.onnx", 1))
+
+    def run(self) -> Imported:
+        for tensor in self.graph.initializer:
+            self._initializer(tensor)
+        inputs = [self._input(i) for i in self.graph.input if i.name not in self.values]
+        self.findings.check()
+        for node, label in self._ordered():
+            with self.findings.collecting():
+                self._import(node, label)
+        self.findings.check()
+        outputs = []
+        for output in self.graph.output:
+            with self.findings.collecting():
+                outputs.append(self._output(output.name))
+        self.findings.check()
+        graph = self.builder.finish(self.name, tuple(o.node for o in outputs))
+        return Imported(
+            graph,
+            tuple(i for i in inputs if i is not None),
+            tuple(outputs),
+            _has_activation_quantizers(graph),
+            tuple(sorted(self.dialects)),
+            self.versions[STANDARD],
+            self.proto.ir_version,
+            f"{self.proto.producer_name} {self.proto.producer_version}".strip(),
+        )
+
+    # -- what goes in
+
+    def _initializer(self, tensor: Any) -> None:
+        try:
+            array = onnx.numpy_helper.to_array(tensor)
+        except (ValueError, TypeError, KeyError) as error:
+            self.findings.error(
+                "QC107", tensor.name, f"its elements cannot be read: {str(error).splitlines()[0]}", _REEXPORT
+            )
+            self.values[tensor.name] = Absent()
+            return
+        self.values[tensor.name] = Known(array, tensor.name, array.dtype)
+
+    def _input(self, entry: Any) -> TensorInfo | None:
+        """Declares a network input; the first dimension is 1 where the file leaves it open."""
+        kind = entry.type.tensor_type
+        if not entry.type.HasField("tensor_type") or not kind.HasField("shape"):
+            self.findings.error("QC103", entry.name, "the input has no shape", "export with a fixed input shape")
+            self.values[entry.name] = Absent()
+            return None
+        shape = [d.dim_value if d.HasField("dim_value") else 0 for d in kind.shape.dim]
+        if shape and shape[0] <= 0:
+            shape[0] = 1
+        open_ones = [
+            kind.shape.dim[axis].dim_param or f"axis {axis}" for axis, size in enumerate(shape) if size <= 0
+        ]
+        if open_ones:
+            self.findings.error(
+                "QC103",
+                entry.name,
+                f"the input's size is open in {', '.join(open_ones)}",
+                "export with a fixed input shape, or set it with "
+                "`python -m onnxruntime.tools.make_dynamic_shape_fixed`",
+            )
+            self.values[entry.name] = Absent()
+            return None
+        dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
+        name = self.builder.unique(entry.name)
+        live = self.builder.emit(model.Input(tuple(shape), _limits(dtype)), (), name, (), dtype)
+        self.values[entry.name] = live
+        return TensorInfo(entry.name, live.name, live.shape, dtype.name)
+
+    # -- nodes
+
+    def _ordered(self) -> list[tuple[Any, str]]:
+        """Nodes with their labels, in the file's order as far as it is topological; QC107 for the rest."""
+        nodes = list(self.graph.node)
+        labels = _labels(nodes)
+        producer = {name: index for index, node in enumerate(nodes) for name in node.output if name}
+        waiting: list[set[int]] = []
+        users: list[list[int]] = [[] for _ in nodes]
+        for index, node in enumerate(nodes):
+            needs = {producer[name] for name in node.input if name in producer}
+            waiting.append(needs)
+            for other in needs:
+                users[other].append(index)
+            missing = [n for n in node.input if n and n not in producer and n not in self.values]
+            if missing:
+                self.findings.error(
+                    "QC107", labels[index], f"{node.op_type} reads {', '.join(missing)}, which nothing makes", _REEXPORT
+                )
+                self.values.update(dict.fromkeys(missing, Absent()))
+        ready = [index for index, needs in enumerate(waiting) if not needs]
+        order = []
+        while ready:
+            index = heapq.heappop(ready)
+            order.append((nodes[index], labels[index]))
+            for user in users[index]:
+                waiting[user].discard(index)
+                if not waiting[user]:
+                    heapq.heappush(ready, user)
+        if len(order) < len(nodes):
+            stuck = [labels[index] for index, needs in enumerate(waiting) if needs]
+            self.findings.error("QC107", stuck[0], f"the nodes {', '.join(stuck)} lie on a cycle", _REEXPORT)
+        return order
+
+    def _import(self, node: Any, label: str) -> None:
+        operands = tuple(self.values[name] if name else None for name in node.input)
+        self.values.update({name: Absent() for name in node.output if name})
+        domain = canonical_domain(node.domain, node.op_type)
+        version = self.versions.get(node.domain, self.versions[STANDARD] if domain == STANDARD else 1)
+        call = Call(node, label, version, operands, self.builder, self.dialects)
+        entry = OPERATORS.get((domain, node.op_type))
+        present = [o for o in operands if o is not None]
+        all_known = all(isinstance(o, Known) for o in present)
+        if entry is None and not (all_known and domain == STANDARD):
+            raise self._unsupported(call)
+        if any(isinstance(o, Absent) for o in present):
+            return
+        if all_known and (entry is None or entry.folds):
+            results = fold(call)
+        else:
+            assert entry is not None
+            found = entry.handler(call)
+            results = found if isinstance(found, tuple) else (found,)
+        for name, value in zip(node.output, results, strict=False):
+            self.values[name] = value
+
+    def _unsupported(self, call: Call) -> CompileError:
+        node = call.node
+        spelled = f"{node.domain}::{node.op_type}" if node.domain else node.op_type
+        return call.refuse(
+            "QC102",
+            f"operator {spelled} is not supported",
+            "cut the network before this node, or export it from supported operators: "
+            + ", ".join(sorted(op for domain, op in OPERATORS if domain in (STANDARD, QONNX))),
+        )
+
+    # -- what comes out
+
+    def _output(self, name: str) -> TensorInfo:
+        value = self.values.get(name)
+        if not isinstance(value, Known | Live):
+            raise CompileError() if isinstance(value, Absent) else _no_such_output(name)
+        call = Call(onnx.NodeProto(), name, 1, (value,), self.builder, self.dialects)
+        live = call.real(0)
+        return TensorInfo(name, live.name, live.shape, live.dtype.name)
+
+
+def _no_such_output(name: str) -> CompileError:
+    return fail("QC107", name, "the output is made by no node", _REEXPORT)
+
+
+def _labels(nodes: list[Any]) -> list[str]:
+    """The nodes' names; a node without one, or with one that was used before, gets ``Operator_position``."""
+    labels: list[str] = []
+    taken = {node.name for node in nodes if node.name}
+    seen: set[str] = set()
+    for index, node in enumerate(nodes):
+        label = node.name
+        if not label or label in seen:
+            label = f"{node.op_type}_{index}"
+            while label in taken or label in seen:
+                label += "_"
+        seen.add(label)
+        labels.append(label)
+    return labels
+
+
+def _limits(dtype: np.dtype[Any]) -> tuple[int, int] | None:
+    """The range of an integer element type; None for floating point."""
+    if dtype.kind == "b":
+        return (0, 1)
+    if dtype.kind in "iu":
+        return (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
+    if dtype.name in ("int2", "int4", "uint2", "uint4"):
+        bits = int(dtype.name[-1])
+        return (0, 2**bits - 1) if dtype.name[0] == "u" else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    return None
+
+
+def _has_activation_quantizers(graph: Any) -> bool:
+    """Whether any quantizer's operand depends on a network input."""
+    live: set[str] = set()
+    for node in graph.nodes:
+        if isinstance(node.op, model.Input) or any(name in live for name in node.inputs):
+            live.add(node.name)
+            if isinstance(node.op, model.Quantize):
+                return True
+    return False

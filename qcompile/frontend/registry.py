@@ -1,0 +1,60 @@
+"""The table of operators: (domain, operator) to the function that imports it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from qcompile.frontend.call import Call
+    from qcompile.frontend.values import Value
+
+Handler = Callable[["Call"], "Value | tuple[Value, ...]"]
+
+STANDARD = ""
+MICROSOFT = "com.microsoft"
+QONNX = "qonnx"
+"""One name for the domains in which QONNX operators are found; see `canonical_domain`."""
+
+
+@dataclass(frozen=True)
+class Operator:
+    """``folds``: a node whose inputs are all known is computed by ONNX's reference, not given to ``handler``."""
+
+    handler: Handler
+    folds: bool
+
+
+OPERATORS: dict[tuple[str, str], Operator] = {}
+
+
+def operator(*names: str, domain: str = STANDARD, folds: bool = True) -> Callable[[Handler], Handler]:
+    """Decorator: the function imports the operators ``names`` of ``domain``."""
+
+    def register(handler: Handler) -> Handler:
+        for name in names:
+            OPERATORS[domain, name] = Operator(handler, folds)
+        return handler
+
+    return register
+
+
+_QONNX_DOMAINS = (
+    "onnx.brevitas",
+    "qonnx.custom_op.general",
+    "qonnx.custom_op.channels_last",
+    "finn.custom_op.general",
+    "finn.custom_op.fpgadataflow",
+    "qonnx",
+)
+_QONNX_WITHOUT_DOMAIN = ("Quant", "IntQuant", "BipolarQuant", "FloatQuant", "Trunc", "MultiThreshold")
+
+
+def canonical_domain(domain: str, op_type: str) -> str:
+    """The table's domain for a node: "" for ONNX's own spellings, `QONNX` for all of QONNX's (also none at all)."""
+    if domain in _QONNX_DOMAINS or domain.startswith(("qonnx.", "finn.")):
+        return QONNX
+    if domain in ("", "ai.onnx"):
+        return QONNX if op_type in _QONNX_WITHOUT_DOMAIN else STANDARD
+    return domain
