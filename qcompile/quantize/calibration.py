@@ -1,0 +1,149 @@
+"""The float network on calibration samples: the grids of activations, and the means that bias correction needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from math import prod
+
+import numpy as np
+
+from qcompile.ir.graph import Graph, Node
+from qcompile.ir.model import Add, Constant, Conv, Input, ModelOp, Reals
+from qcompile.numerics.quantizer import Quantizer
+from qcompile.quantize.grids import activation_quantizer, observed
+from qcompile.quantize.options import QuantizeOptions
+from qcompile.quantize.placement import LAYOUT, Place, constants_of, weights_position
+
+_CHUNK = 1 << 24
+"""Elements that one operation may hold at once; convolutions hold every window."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """``quantizers`` by place; ``means`` by bias point: mean float value per channel, shaped to add to a bias."""
+
+    quantizers: dict[str, Quantizer]
+    means: dict[str, Reals]
+
+
+def bias_points(graph: Graph, places: dict[str, Place]) -> dict[str, Node]:
+    """For each layer with weights, the node behind which its bias is complete, mapped to the layer.
+
+    That is the constant Add right behind the layer, or the layer itself where there is none.
+    """
+    constants = constants_of(graph)
+    found: dict[str, Node] = {}
+    for place in places.values():
+        if weights_position(graph, place.owner, constants) is None:
+            continue
+        first = place.steps[0] if place.steps else None
+        biased = first is not None and isinstance(first.op, Add) and _has_constant(graph, first)
+        found[first.name if biased and first is not None else place.owner.name] = place.owner
+    return found
+
+
+def calibrate(
+    graph: Graph, samples: dict[str, Reals], places: dict[str, Place], options: QuantizeOptions
+) -> Calibration:
+    """One walk over the float network."""
+    quantizers: dict[str, Quantizer] = {}
+    means: dict[str, Reals] = {}
+    points = bias_points(graph, places) if options.bias_correction else {}
+    walk = Walk(graph)
+    for node in graph.nodes:
+        value = walk.visit(node, samples)
+        if node.name in places:
+            quantizers[node.name] = activation_quantizer(places[node.name], observed(value), options)
+        if node.name in points:
+            means[node.name] = channel_means(value, channel_axis(graph, points[node.name]))
+    if options.scales == "free":
+        quantizers = _joined_scales(graph, quantizers)
+    return Calibration(quantizers, means)
+
+
+class Walk:
+    """Values of a graph's nodes, computed in order and forgotten after their last use."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.values: dict[str, Reals] = {}
+        self._left = {name: len(users) for name, users in graph.users.items()}
+
+    def visit(self, node: Node, samples: dict[str, Reals]) -> Reals:
+        """The value of ``node``, a node of the graph whose operands were visited."""
+        value = samples[node.name] if isinstance(node.op, Input) else apply(node, self.values)
+        self.values[node.name] = value
+        for name in set(node.inputs):
+            self._left[name] -= 1
+            if not self._left[name]:
+                del self.values[name]
+        return value
+
+
+def apply(node: Node, values: dict[str, Reals]) -> Reals:
+    """The node's value, computed for a few samples at a time where all would need too much memory."""
+    assert isinstance(node.op, ModelOp)
+    op = node.op
+    operands = [values[name] for name in node.inputs]
+    count = max((operand.shape[0] for operand in operands), default=1)
+    window = prod(op.window.kernel) if isinstance(op, Conv) else 1
+    per_sample = max((operand[0].size for operand in operands), default=1) * window
+    step = max(1, _CHUNK // per_sample)
+    if count <= step:
+        return op.evaluate(*operands)
+    parts = [
+        op.evaluate(*(x if x.shape[0] == 1 else x[start : start + step] for x in operands))
+        for start in range(0, count, step)
+    ]
+    return np.concatenate(parts)
+
+
+def channel_axis(graph: Graph, layer: Node) -> int:
+    """The axis of a layer's result that counts output channels, samples not counted."""
+    if isinstance(layer.op, Conv):
+        return 1
+    position = weights_position(graph, layer, constants_of(graph))
+    return len(graph.types[layer.name].shape) - (1 if position == 1 else 2)
+
+
+def channel_means(value: Reals, axis: int) -> Reals:
+    """Means over samples and everything but ``axis`` (samples not counted); the result broadcasts to one sample."""
+    others = tuple(a for a in range(value.ndim) if a != axis + 1)
+    means: Reals = value.mean(axis=others, keepdims=True)[0]
+    return means
+
+
+def _has_constant(graph: Graph, node: Node) -> bool:
+    return any(isinstance(graph.by_name[name].op, Constant) for name in node.inputs)
+
+
+def _joined_scales(graph: Graph, quantizers: dict[str, Quantizer]) -> dict[str, Quantizer]:
+    """The same scale, the largest, for all tensors that a residual sum joins: then their codes just add.
+
+    Not needed for powers of two, whose codes add after a shift.
+    """
+    group = {name: name for name in quantizers}
+
+    def root(name: str) -> str:
+        while group[name] != name:
+            name = group[name]
+        return name
+
+    for node in graph.nodes:
+        if not isinstance(node.op, Add):
+            continue
+        sources = [_place_of(graph, name, quantizers) for name in node.inputs]
+        held = [root(name) for name in sources if name is not None]
+        if len(held) == 2:
+            group[held[1]] = held[0]
+    scale: dict[str, tuple[Fraction, ...]] = {}
+    for name, quantizer in quantizers.items():
+        scale[root(name)] = max(scale.get(root(name), quantizer.scale), quantizer.scale)
+    return {name: replace(quantizer, scale=scale[root(name)]) for name, quantizer in quantizers.items()}
+
+
+def _place_of(graph: Graph, name: str, quantizers: dict[str, Quantizer]) -> str | None:
+    node = graph.by_name[name]
+    while node.name not in quantizers and isinstance(node.op, LAYOUT):
+        node = graph.by_name[node.inputs[0]]
+    return node.name if node.name in quantizers else None

@@ -1,0 +1,79 @@
+"""What a user decides about post-training quantization."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from qcompile.errors import fail
+from qcompile.numerics.formats import Fixed
+from qcompile.numerics.rounding import Rounding
+
+SCALES = ("pow2", "free")
+WEIGHT_RANGES = ("minmax", "mse")
+_WEIGHTS = Fixed(8, narrow=True)
+_ACTIVATIONS = Fixed(8)
+
+
+@dataclass(frozen=True)
+class LayerFormats:
+    """Formats of one layer that differ from the network's; None keeps the network's."""
+
+    weights: Fixed | None = None
+    activations: Fixed | None = None
+
+
+@dataclass(frozen=True)
+class QuantizeOptions:
+    """How weights and activations get their grids.
+
+    A format without ``frac`` gets its scale from the data. Activations are unsigned wherever they cannot be
+    negative, whatever the format says; ``ufixed`` forces it. ``scales``: with "pow2" every requantization is
+    a shift, with "free" a constant multiplication. ``activation_range`` is "minmax", "mse" or
+    "percentile:P" with P in percent. ``output``: the network's results stay on the exact grid of the last
+    accumulator ("accumulator"), or get a format. ``rounding`` is that of activations; weights round half to
+    even. ``overrides`` go by ONNX node name; ``input_range`` is where synthetic samples lie.
+    """
+
+    weights: Fixed = _WEIGHTS
+    activations: Fixed = _ACTIVATIONS
+    scales: str = "pow2"
+    weight_range: str = "mse"
+    activation_range: str = "mse"
+    bias_correction: bool = True
+    output: str | Fixed = "accumulator"
+    rounding: Rounding = Rounding.HALF_UP
+    overrides: Mapping[str, LayerFormats] = field(default_factory=lambda: MappingProxyType({}))
+    input_range: tuple[float, float] = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        for name, value, choices in (
+            ("scales", self.scales, SCALES),
+            ("weight_range", self.weight_range, WEIGHT_RANGES),
+        ):
+            if value not in choices:
+                raise fail("QC505", name, f"{value!r} is not a choice", f"write one of {', '.join(choices)}")
+        if self.activation_range not in ("minmax", "mse") and not self.percentile:
+            raise fail(
+                "QC505",
+                "activation_range",
+                f"{self.activation_range!r} is not a choice",
+                "write minmax, mse, or percentile:P with 50 < P <= 100, as in percentile:99.9",
+            )
+        if isinstance(self.output, str) and self.output != "accumulator":
+            way_out = "write accumulator, or a format as in fixed:16"
+            raise fail("QC505", "output", f"{self.output!r} is not a choice", way_out)
+        low, high = self.input_range
+        if not low < high:
+            raise fail("QC505", "input_range", f"[{low}, {high}] is empty", "write [low, high] with low < high")
+
+    @property
+    def percentile(self) -> float | None:
+        """P of "percentile:P"; None for the other range rules."""
+        kind, _, text = self.activation_range.partition(":")
+        try:
+            percent = float(text)
+        except ValueError:
+            return None
+        return percent if kind == "percentile" and 50 < percent <= 100 else None

@@ -1,0 +1,282 @@
+"""Post-training quantization: a float model graph and samples become a model graph with quantizers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from difflib import get_close_matches
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qcompile.errors import Collector
+from qcompile.ir.array import Array
+from qcompile.ir.graph import Graph, Node
+from qcompile.ir.model import Add, Constant, Input, ModelOp, Quantize, Reals
+from qcompile.numerics.quantizer import Quantizer
+from qcompile.numerics.rounding import Rounding
+from qcompile.passes.cancel_quantize import CancelQuantize
+from qcompile.passes.fold_affine import FoldAffine
+from qcompile.passes.hoist_activation import HoistActivation
+from qcompile.passes.hoist_quantize import HoistQuantize
+from qcompile.passes.manager import Pass, PassManager
+from qcompile.passes.naming import fresh_name
+from qcompile.quantize.calibration import (
+    Calibration,
+    apply,
+    bias_points,
+    calibrate,
+    channel_axis,
+    channel_means,
+)
+from qcompile.quantize.grids import accumulator_scale, grid_of, layer_formats, out_axis, weight_quantizer
+from qcompile.quantize.options import QuantizeOptions
+from qcompile.quantize.placement import Place, constants_of, find_places, weights_position
+from qcompile.quantize.ranges import exponent_below, fake_quantize, power_of_two
+from qcompile.quantize.samples import SYNTHETIC_COUNT, as_samples, synthetic_samples
+
+PREPARE: tuple[Pass, ...] = (FoldAffine(), HoistActivation())
+"""Passes that a float graph needs before quantizers are placed; `quantize` runs them."""
+TIDY: tuple[Pass, ...] = (CancelQuantize(), HoistQuantize())
+"""Passes that make any graph with quantizers cheaper without changing a value."""
+
+_CORRECTION_BITS = 6
+"""Bias corrections are multiples of 2^-6 of the result's step: finer ones would only carry noise of the float sums."""
+
+Samples = npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]] | None
+
+
+def quantize(
+    graph: Graph,
+    samples: Samples,
+    options: QuantizeOptions,
+    diagnostics: Collector,
+    manager: PassManager | None = None,
+) -> Graph:
+    """``graph`` with weights and activations on grids.
+
+    ``samples`` calibrate: an array for the one input, or arrays by input name, as `as_samples` takes them;
+    None makes synthetic ones and warns (QC202). Quantizers that the graph already has stay. The result is a
+    function of the arguments alone.
+    """
+    graph = (manager or PassManager()).run(graph, PREPARE)
+    places = find_places(graph)
+    _check_overrides(places, options, diagnostics)
+    diagnostics.check()
+    calibration_samples = _samples(graph, samples, options, diagnostics) if places else {}
+    calibration = calibrate(graph, calibration_samples, places, options)
+    return _Builder(graph, places, calibration, calibration_samples, options).build().verify()
+
+
+def _check_overrides(places: dict[str, Place], options: QuantizeOptions, diagnostics: Collector) -> None:
+    known = list(dict.fromkeys(name for place in places.values() for name in place.layer_names))
+    for name in options.overrides:
+        if name in known:
+            continue
+        close = get_close_matches(name, known, 1)
+        diagnostics.error(
+            "QC204",
+            f'[layers."{name}"]',
+            "the network has no such layer",
+            f'did you mean [layers."{close[0]}"]?' if close else f"the layers are {', '.join(known)}",
+        )
+
+
+def _samples(graph: Graph, samples: Samples, options: QuantizeOptions, diagnostics: Collector) -> dict[str, Reals]:
+    inputs = {node.name: node.op for node in graph.nodes if isinstance(node.op, Input)}
+    if samples is None:
+        low, high = options.input_range
+        limits = [op.integer for op in inputs.values() if op.integer is not None]
+        span = f"the integers {limits[0][0]}..{limits[0][1]}" if limits else f"{low:g}..{high:g}"
+        diagnostics.warning(
+            "QC202",
+            graph.name,
+            f"no calibration data: ranges come from {SYNTHETIC_COUNT} synthetic samples, uniform over {span}",
+            "give real samples with --calibrate x.npz, or the inputs' range with input_range = [low, high] "
+            "under [quantize] in qcompile.toml",
+        )
+        return {name: synthetic_samples(op, low, high) for name, op in inputs.items()}
+    if not isinstance(samples, Mapping):
+        if len(inputs) != 1:
+            diagnostics.error(
+                "QC201",
+                graph.name,
+                f"one calibration array for {len(inputs)} inputs",
+                f"give an archive with the arrays {', '.join(inputs)}",
+            )
+            diagnostics.check()
+        samples = dict.fromkeys(inputs, samples)
+    found: dict[str, Reals] = {}
+    for name, op in inputs.items():
+        if name not in samples:
+            diagnostics.error(
+                "QC201", f'input "{name}"', "the calibration data have no such array", f"add an array named {name}"
+            )
+            continue
+        with diagnostics.collecting():
+            found[name] = as_samples(np.asarray(samples[name]), op.shape, f'input "{name}"')
+    counts = {name: len(array) for name, array in found.items()}
+    if len(set(counts.values())) > 1:
+        listed = ", ".join(f"{name} {count}" for name, count in counts.items())
+        diagnostics.error(
+            "QC201", graph.name, f"inputs have different numbers of samples: {listed}", "give each input as many"
+        )
+    diagnostics.check()
+    return found
+
+
+class _Builder:
+    """The quantized graph under construction, and its values on the calibration samples."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        places: dict[str, Place],
+        calibration: Calibration,
+        samples: dict[str, Reals],
+        options: QuantizeOptions,
+    ) -> None:
+        self.graph = graph
+        self.places = places
+        self.calibration = calibration
+        self.samples = samples
+        self.options = options
+        self.constants = constants_of(graph)
+        self.points = bias_points(graph, places) if options.bias_correction else {}
+        self.place_of = {node.name: place for place in places.values() for node in (place.owner, *place.steps)}
+        self.nodes: dict[str, Node] = {}
+        self.values: dict[str, Reals] = {}
+        self.renamed: dict[str, str] = {}
+        self.scales: dict[str, Fraction] = {}
+        self.left = {name: len(users) for name, users in graph.users.items()}
+
+    def build(self) -> Graph:
+        for node in self.graph.nodes:
+            self.visit(node)
+            for name in set(node.inputs):
+                self.left[name] -= 1
+                if not self.left[name]:
+                    self.values.pop(self.renamed.get(name, name), None)
+        outputs = tuple(self.renamed.get(name, name) for name in self.graph.outputs)
+        built = Graph(self.graph.level, self.graph.name, tuple(self.nodes.values()), outputs)
+        return built.without_dead_nodes()
+
+    def visit(self, node: Node) -> None:
+        new = replace(node, inputs=tuple(self.renamed.get(name, name) for name in node.inputs))
+        position = weights_position(self.graph, node, self.constants)
+        if position is not None:
+            new = self.with_weights(new, position)
+        place = self.place_of.get(node.name)
+        if place is not None and node is place.owner:
+            self.note_accumulator(place, new)
+        if place is not None and place.owner.name in self.scales and isinstance(new.op, Add) and node in place.steps:
+            new = self.with_rounded_bias(new, self.scales[place.owner.name])
+        name = self.emit(new)
+        if node.name in self.points:
+            name = self.corrected(new, self.points[node.name])
+        if node.name in self.places:
+            quantizer = self.calibration.quantizers[node.name]
+            if place is not None and place.owner.name in self.scales:
+                quantizer = Quantizer((self.scales[place.owner.name],), rounding=Rounding.HALF_EVEN)
+            name = self.emit(Node(self.fresh(f"{node.name}_q"), Quantize(quantizer), (name,), node.origin))
+        if name != node.name:
+            self.renamed[node.name] = name
+
+    def fresh(self, stem: str) -> str:
+        return fresh_name(stem, self.graph.by_name.keys() | self.nodes.keys())
+
+    def emit(self, node: Node) -> str:
+        self.nodes[node.name] = node
+        if not self.options.bias_correction:
+            return node.name
+        match node.op:
+            case Input():
+                self.values[node.name] = self.samples.get(node.name, np.zeros((0, *node.op.shape)))
+            case Quantize(quantizer=q) if (
+                node.inputs[0] not in self.constants and q.span is not None and q.channels == 1
+            ):
+                half_up = q.rounding is Rounding.HALF_UP
+                x, zero, scale = self.values[node.inputs[0]], float(q.zero_point[0]), float(q.scale[0])
+                low, high = (limit - zero for limit in (q.span.low, q.span.high))
+                self.values[node.name] = fake_quantize(x, scale, low, high, half_up)
+            case ModelOp():
+                self.values[node.name] = apply(node, self.values)
+        return node.name
+
+    def constant(self, stem: str, value: Reals, origin: tuple[str, ...]) -> str:
+        return self.emit(Node(self.fresh(stem), Constant(Array(value)), (), origin))
+
+    def with_weights(self, node: Node, position: int) -> Node:
+        """``node`` with its weights on their grid."""
+        held = self.graph.by_name[node.inputs[position]]
+        if not isinstance(held.op, Constant):
+            return node  # quantized in the file
+        place = self.place_of.get(node.name)
+        format, _ = layer_formats(self.options, (node.name, *node.origin) if place is None else place.layer_names)
+        values = np.asarray(held.op.value.values, np.float64)
+        per_channel = values.ndim == 4 or values.ndim == 2
+        per_channel = per_channel and not (place is not None and self.accumulates(place))
+        quantizer, axis = weight_quantizer(values, out_axis(node, position), format, self.options, per_channel)
+        name = self.emit(Node(self.fresh(f"{held.name}_q"), Quantize(quantizer, axis), (held.name,), held.origin))
+        inputs = list(node.inputs)
+        inputs[position] = name
+        return replace(node, inputs=tuple(inputs))
+
+    def accumulates(self, place: Place) -> bool:
+        return place.output and self.options.output == "accumulator"
+
+    def note_accumulator(self, place: Place, owner: Node) -> None:
+        if not self.accumulates(place):
+            return
+        so_far = Graph(self.graph.level, self.graph.name, tuple(self.nodes.values()), ())
+        operands = [grid_of(so_far, name) for name in owner.inputs]
+        scale = accumulator_scale(owner, place.steps, operands, self.graph.types[place.owner.inputs[0]].shape)
+        if scale is not None:
+            self.scales[place.owner.name] = scale
+
+    def with_rounded_bias(self, node: Node, scale: Fraction) -> Node:
+        """The last layer's bias on the accumulator's grid, so that the result is exact there."""
+        inputs = list(node.inputs)
+        for position, name in enumerate(inputs):
+            if isinstance(self.nodes[name].op, Constant):
+                grid = Quantize(Quantizer((scale,)))
+                inputs[position] = self.emit(Node(self.fresh(f"{name}_q"), grid, (name,), self.nodes[name].origin))
+        return replace(node, inputs=tuple(inputs))
+
+    def corrected(self, node: Node, layer: Node) -> str:
+        """``node``, a layer's result with bias, moved per channel to the float network's mean on the samples.
+
+        Markus Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction",
+        ICCV 2019, section 4.2, here with measured means.
+        """
+        point = node.name
+        means = channel_means(self.values[point], channel_axis(self.graph, layer))
+        place = self.place_of[layer.name]
+        scale = self.scales.get(layer.name) or self.calibration.quantizers[place.end].scale[0]
+        finer = 0 if layer.name in self.scales else _CORRECTION_BITS
+        unit = float(power_of_two(exponent_below(scale) - finer))
+        delta = np.rint((self.calibration.means[point] - means) / unit) * unit
+        if not delta.any():
+            return point
+        if layer.name == point:
+            bias = self.constant(f"{point}_correction", delta, layer.origin)
+            return self.emit(Node(self.fresh(f"{point}_corrected"), Add(), (point, bias), node.origin))
+        return self.with_moved_bias(node, delta, self.scales.get(layer.name))
+
+    def with_moved_bias(self, node: Node, delta: Reals, scale: Fraction | None) -> str:
+        inputs = list(node.inputs)
+        for position, name in enumerate(inputs):
+            held = self.nodes[name]
+            if scale is not None and isinstance(held.op, Quantize):
+                held = self.nodes[held.inputs[0]]
+            if not isinstance(held.op, Constant):
+                continue
+            moved = np.asarray(held.op.value.values, np.float64) + delta
+            inputs[position] = self.constant(f"{held.name}_corrected", moved, held.origin)
+        node = replace(node, inputs=tuple(inputs))
+        if scale is not None:
+            node = self.with_rounded_bias(node, scale)
+        del self.nodes[node.name]
+        return self.emit(node)

@@ -1,0 +1,111 @@
+"""From observed values to a quantizer's scale: min-max, percentile and least squared error."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import ceil, frexp, log2
+
+import numpy as np
+import numpy.typing as npt
+
+from qcompile.ir.model import Reals
+from qcompile.numerics.span import Span
+
+_STEPS = 80
+"""Clipping points that the search for a free scale tries."""
+_OCTAVES = 6
+"""Exponents that the search for a power of two tries: clipping below 1/32 of the range never paid."""
+
+
+def power_of_two(exponent: int) -> Fraction:
+    return Fraction(2) ** exponent
+
+
+def free_scale(value: float) -> Fraction:
+    """``value`` as float32, which is what runtimes store: the exact rational of that number."""
+    return Fraction(float(np.float32(value)))
+
+
+def covering_scale(reach: float, codes: int, pow2: bool) -> Fraction:
+    """The least scale at which ``reach`` (a magnitude) maps within ``codes``, rounding included."""
+    if reach <= 0:
+        return Fraction(1)
+    if not pow2:
+        return free_scale(max(reach / codes, float(np.finfo(np.float32).tiny)))
+    # Half a step above the last code still rounds to it.
+    mantissa, exponent = frexp(reach / (codes + 0.5))
+    return power_of_two(exponent - 1 if mantissa == 0.5 else exponent)
+
+
+def candidate_scales(values: Reals, span: Span, pow2: bool) -> list[Fraction]:
+    """Scales worth trying for ``values``, largest first; the first one clips nothing."""
+    full = max(covering_scale(*side, pow2) for side in _sides(values, span))
+    if pow2:
+        return [full / 2**k for k in range(_OCTAVES)]
+    # Geometric steps down to a clipping point at 1/16 of the range.
+    return [free_scale(float(full) * 2.0 ** (-4 * k / _STEPS)) for k in range(_STEPS)]
+
+
+def minmax_scale(values: Reals, span: Span, pow2: bool) -> Fraction:
+    """The least scale at which nothing is clipped."""
+    return max(covering_scale(*side, pow2) for side in _sides(values, span))
+
+
+def percentile_scale(values: Reals, span: Span, percent: float, pow2: bool) -> Fraction:
+    """As `minmax_scale`, but (100 - ``percent``) percent of the magnitudes may be clipped."""
+    reach = float(np.percentile(np.abs(values), percent))
+    return minmax_scale(np.clip(values, -reach, reach) if reach > 0 else values, span, pow2)
+
+
+def least_error_scale(values: Reals, span: Span, pow2: bool) -> Fraction:
+    """The candidate with the least squared error; the largest of equals."""
+    flat = values.ravel()
+    return min(candidate_scales(flat, span, pow2), key=lambda scale: _error(flat, scale, span))
+
+
+def channel_scales(weights: Reals, axis: int, span: Span, rule: str, pow2: bool) -> tuple[Fraction, ...]:
+    """One scale per channel along ``axis``; ``rule`` is "minmax" or "mse"."""
+    rows = np.moveaxis(weights, axis, 0).reshape(weights.shape[axis], -1)
+    choose = minmax_scale if rule == "minmax" else least_error_scale
+    return tuple(choose(row, span, pow2) for row in rows)
+
+
+def integer_grid(values: Reals, limits: tuple[int, int] | None, width: int) -> tuple[Fraction, Span] | None:
+    """For integer-valued data: scale 1 where ``width`` bits suffice, else the least power of two; None otherwise.
+
+    The span is no wider than the data (or the type's ``limits``) need, so that eight-bit formats do not
+    widen a four-bit input.
+    """
+    low, high = float(values.min()), float(values.max())
+    if limits is not None:
+        low, high = float(limits[0]), float(limits[1])
+    elif not np.array_equal(values, np.rint(values)) or max(-low, high) >= 2**16 or high == low:
+        return None
+    span = Span(min(int(low), 0), max(int(high), 0))
+    excess = max(0, span.width - width)
+    return power_of_two(excess), Span.of_bits(min(span.width, width), span.signed)
+
+
+def fake_quantize(values: Reals, scale: npt.ArrayLike, low: float, high: float, half_up: bool) -> Reals:
+    """Nearest grid values in plain float64: for statistics, where a tie more or less does not matter."""
+    ratio = values / np.asarray(scale, np.float64)
+    rounded = np.floor(ratio + 0.5) if half_up else np.rint(ratio)
+    return np.clip(rounded, low, high) * np.asarray(scale, np.float64)
+
+
+def exponent_below(scale: Fraction) -> int:
+    """The largest e with ``2**e <= scale``, for float-sized scales."""
+    return ceil(log2(scale.numerator) - log2(scale.denominator) + 1e-12) - 1
+
+
+def _sides(values: Reals, span: Span) -> list[tuple[float, int]]:
+    """(reach, codes) for the positive and, where the span has one, the negative side, if values lie there."""
+    sides = [(float(values.max()), span.high)]
+    if span.low < 0:
+        sides.append((float(-values.min()), -span.low))
+    return [side for side in sides if side[0] > 0] or [(0.0, 1)]
+
+
+def _error(values: Reals, scale: Fraction, span: Span) -> float:
+    quantized = fake_quantize(values, float(scale), span.low, span.high, half_up=False)
+    return float(np.square(values - quantized).sum())
