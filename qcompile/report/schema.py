@@ -1,0 +1,188 @@
+"""The structure of report.json, its version, and a checker. `docs/report.md` documents every key.
+
+Keys may be added within a version; a key that changes its meaning or goes away raises ``SCHEMA_VERSION``.
+"""
+
+from __future__ import annotations
+
+import json
+import types
+from collections.abc import Iterator, Mapping
+from typing import Any, NotRequired, TypedDict, Union, get_args, get_origin, get_type_hints, is_typeddict
+
+SCHEMA_VERSION = 1
+
+
+class Resources(TypedDict):
+    """``bram18`` counts blocks of 18 Kibit."""
+
+    lut: int
+    ff: int
+    bram18: int
+    dsp: int
+
+
+class Layer(TypedDict):
+    """One block of the hardware, estimated."""
+
+    name: str
+    onnx_nodes: list[str]
+    engine: str
+    input_format: str
+    weight_format: str | None
+    output_format: str
+    adders: int
+    lut: int
+    ff: int
+    bram18: int
+    dsp: int
+    latency_cycles: int
+    module: NotRequired[str]
+    reason: NotRequired[str]
+
+
+class Totals(TypedDict):
+    """Sums over the layers; ``latency_cycles`` and ``ii_cycles`` are those of the whole network."""
+
+    adders: int
+    lut: int
+    ff: int
+    bram18: int
+    dsp: int
+    latency_cycles: int
+    ii_cycles: int
+    fps: float
+    clock_mhz: float
+
+
+class Notice(TypedDict):
+    code: str
+    where: str
+    found: str
+    help: str
+
+
+class Verify(TypedDict):
+    """``rtl_mismatches`` is None where no RTL was simulated (no target)."""
+
+    samples: int
+    rtl_mismatches: int | None
+    reference_max_abs_error: float
+    rtl_samples: NotRequired[int]
+    reference: NotRequired[str]
+    reference_code_differences: NotRequired[int]
+    latency_cycles: NotRequired[int]
+    ii_cycles: NotRequired[int]
+    seed: NotRequired[int]
+    accuracy_float: NotRequired[float]
+    accuracy_emulator: NotRequired[float]
+
+
+class Measured(TypedDict):
+    """Counted cells of one module and everything in it; ``carry`` counts carry bits."""
+
+    lut: int
+    ff: int
+    carry: int
+    bram18: int
+    dsp: int
+
+
+class Synth(Measured):
+    """Counts after mapping to the target's cells; ``lut`` holds logic, LUT memories and carries outside LUTs."""
+
+    tool: str
+    command: str
+    cells: dict[str, int]
+    modules: dict[str, Measured]
+
+
+class Report(TypedDict):
+    schema_version: int
+    qcompile: str
+    model: str
+    target: str | None
+    layers: list[Layer]
+    totals: Totals
+    part: NotRequired[str]
+    available: NotRequired[Resources]
+    fits: NotRequired[bool]
+    excess: NotRequired[list[str]]
+    warnings: NotRequired[list[Notice]]
+    verify: NotRequired[Verify]
+    synth: NotRequired[Synth]
+
+
+def check(report: Any) -> list[str]:
+    """What is wrong with ``report``, one sentence each, with the path of the key; empty for a good one."""
+    problems = list(_check(report, Report, "report"))
+    if isinstance(report, dict) and isinstance(report.get("schema_version"), int):
+        version = report["schema_version"]
+        if version != SCHEMA_VERSION:
+            problems.insert(0, f"report.schema_version is {version}, this qcompile reads {SCHEMA_VERSION}")
+    return problems
+
+
+def to_json(report: Mapping[str, Any]) -> str:
+    """The bytes of report.json, as text: keys in the report's own order."""
+    return json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _check(value: Any, expected: Any, path: str) -> Iterator[str]:
+    origin = get_origin(expected)
+    if is_typeddict(expected):
+        yield from _check_keys(value, expected, path)
+    elif origin is NotRequired:
+        yield from _check(value, get_args(expected)[0], path)
+    elif origin in (types.UnionType, Union):
+        options = [list(_check(value, option, path)) for option in get_args(expected)]
+        if all(options):
+            yield f"{path} is {_named(value)}, not {' or '.join(map(_type_name, get_args(expected)))}"
+    elif origin is list:
+        if not isinstance(value, list):
+            yield f"{path} is {_named(value)}, not a list"
+            return
+        for index, item in enumerate(value):
+            yield from _check(item, get_args(expected)[0], f"{path}[{index}]")
+    elif origin is dict:
+        if not isinstance(value, dict):
+            yield f"{path} is {_named(value)}, not an object"
+            return
+        for key, item in value.items():
+            yield from _check(item, get_args(expected)[1], f"{path}.{key}")
+    elif not _is(value, expected):
+        yield f"{path} is {_named(value)}, not {_type_name(expected)}"
+
+
+def _check_keys(value: Any, expected: Any, path: str) -> Iterator[str]:
+    if not isinstance(value, dict):
+        yield f"{path} is {_named(value)}, not an object"
+        return
+    hints = get_type_hints(expected)
+    required = get_type_hints(expected, include_extras=True)
+    for key, kind in hints.items():
+        if key in value:
+            yield from _check(value[key], kind, f"{path}.{key}")
+        elif get_origin(required[key]) is not NotRequired:
+            yield f"{path}.{key} is missing"
+    for key in value:
+        if key not in hints:
+            yield f"{path}.{key} is not documented"
+
+
+def _is(value: Any, expected: Any) -> bool:
+    if expected is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if expected is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, expected)
+
+
+def _named(value: Any) -> str:
+    return "null" if value is None else f"{type(value).__name__} {value!r:.40}"
+
+
+def _type_name(kind: Any) -> str:
+    return {type(None): "null", str: "text", int: "an integer", float: "a number", bool: "true or false"}.get(
+        kind, str(kind)
+    )

@@ -1,0 +1,198 @@
+"""report.txt: the verdict first, then layers, totals, verification and synthesis, within 100 columns.
+
+Everything comes from the report's dict, so that `qcompile report` renders a folder again; nothing in it depends
+on when, where or how fast it ran.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qcompile.report.table import Column, bar, table
+
+WIDTH = 100
+_RESOURCES = {"lut": "LUT", "ff": "FF", "bram18": "BRAM18", "dsp": "DSP"}
+
+
+def render_text(report: Mapping[str, Any]) -> str:
+    """The whole report.txt, ending in one newline."""
+    parts = [_title(report), _verdict(report), _layers(report), _totals(report)]
+    parts += [_verification(report), _synthesis(report), _warnings(report)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def verdict_lines(report: Mapping[str, Any]) -> list[str]:
+    """Does it fit, is it exact, what accuracy is left, how fast is it: one line each, where known."""
+    lines = (_fit_line(report), _exact_line(report), _accuracy_line(report), _speed_line(report))
+    return [line for line in lines if line]
+
+
+def _title(report: Mapping[str, Any]) -> str:
+    part = f" ({report['part']})" if report.get("part") else ""
+    place = f"for {report['target']}{part}" if report.get("target") else "without a target: the integer graph only"
+    return f"{report['model']} {place}"
+
+
+def _verdict(report: Mapping[str, Any]) -> str:
+    return "\n".join(verdict_lines(report))
+
+
+def _fit_line(report: Mapping[str, Any]) -> str:
+    if "fits" not in report or not report.get("available"):
+        return ""
+    totals, available = report["totals"], report["available"]
+    shares = ", ".join(
+        f"{totals[key] / available[key]:.0%} of the {title}s"
+        for key, title in _RESOURCES.items()
+        if key != "dsp" and available[key] and totals[key]
+    )
+    if report["fits"]:
+        return f"fits      yes: an estimated {shares or '0% of the part'}, no multiplier"
+    return "\n          ".join(["fits      NO", *report.get("excess", [f"an estimated {shares}"])])
+
+
+def _exact_line(report: Mapping[str, Any]) -> str:
+    verify = report.get("verify")
+    if not verify:
+        return "exact     not checked: compile with --verify N"
+    if verify["rtl_mismatches"] is None:
+        return "exact     no RTL to compare: compile for a target"
+    samples = verify.get("rtl_samples", verify["samples"])
+    if verify["rtl_mismatches"]:
+        return f"exact     NO: {verify['rtl_mismatches']} of {samples} samples differ between RTL and emulator"
+    return f"exact     yes: RTL and emulator agree bit for bit on {samples} samples"
+
+
+def _accuracy_line(report: Mapping[str, Any]) -> str:
+    verify = report.get("verify", {})
+    if "accuracy_emulator" in verify:
+        line = f"accuracy  {verify['accuracy_emulator']:.2%}"
+        if "accuracy_float" in verify:
+            change = 100 * (verify["accuracy_emulator"] - verify["accuracy_float"])
+            line += f" (the ONNX model {verify['accuracy_float']:.2%}, {change:+.2f} points)"
+        return f"{line} on {verify['samples']} samples"
+    if "reference_max_abs_error" in verify:
+        error = verify["reference_max_abs_error"]
+        return f"error     at most {error:.4g} against the ONNX model on {verify['samples']} samples"
+    return ""
+
+
+def _speed_line(report: Mapping[str, Any]) -> str:
+    totals = report["totals"]
+    if not report.get("target") or not totals.get("ii_cycles"):
+        return ""
+    clock = totals["clock_mhz"]
+    latency_us = totals["latency_cycles"] / clock
+    return (
+        f"speed     {totals['fps']:,.0f} samples/s at {clock:g} MHz; latency {totals['latency_cycles']:,} cycles "
+        f"({latency_us:.3g} us), one sample every {totals['ii_cycles']:,}"
+    )
+
+
+def _layers(report: Mapping[str, Any]) -> str:
+    if not report["layers"]:
+        return ""
+    columns = [
+        Column("layer", 28),
+        Column("engine", 18),
+        Column("in * weights -> out", 26),
+        Column("adders", right=True),
+        Column("LUT", right=True),
+        Column("FF", right=True),
+        Column("BRAM18", right=True),
+        Column("latency", right=True),
+    ]
+    rows = []
+    for layer in report["layers"]:
+        weights = f" * {layer['weight_format']}" if layer["weight_format"] else ""
+        counts = (layer[key] for key in ("adders", "lut", "ff", "bram18", "latency_cycles"))
+        formats = f"{layer['input_format']}{weights} -> {layer['output_format']}"
+        rows.append([layer["name"], layer["engine"], formats, *(f"{count:,}" for count in counts)])
+    totals = report["totals"]
+    counts = (totals[key] for key in ("adders", "lut", "ff", "bram18", "latency_cycles"))
+    rows.append(["total", "", "", *(f"{count:,}" for count in counts)])
+    return table(columns, rows, WIDTH, rule_before_last=True)
+
+
+def _totals(report: Mapping[str, Any]) -> str:
+    available = report.get("available")
+    if not available:
+        return ""
+    synth = report.get("synth")
+    columns = [Column("resource"), Column("estimated", right=True)]
+    columns += [Column("measured", right=True)] if synth else []
+    columns += [Column("available", right=True), Column("share", right=True), Column("")]
+    rows = []
+    for key, title in _RESOURCES.items():
+        used = synth[key] if synth else report["totals"][key]
+        share = used / available[key] if available[key] else 0.0
+        measured = [f"{synth[key]:,}"] if synth else []
+        rows.append(
+            [title, f"{report['totals'][key]:,}", *measured, f"{available[key]:,}", f"{share:.1%}", bar(share, 30)]
+        )
+    return table(columns, rows, WIDTH)
+
+
+def _verification(report: Mapping[str, Any]) -> str:
+    verify = report.get("verify")
+    if not verify:
+        return ""
+    rows = [["samples", f"{verify['samples']:,}"]]
+    labels = {
+        "rtl_samples": "simulated",
+        "rtl_mismatches": "RTL against emulator, differing samples",
+        "reference_max_abs_error": "ONNX model against emulator, largest error",
+        "reference_code_differences": "ONNX model against emulator, differing codes",
+        "accuracy_float": "accuracy of the ONNX model",
+        "accuracy_emulator": "accuracy of emulator and RTL",
+        "latency_cycles": "latency in cycles, measured",
+        "ii_cycles": "cycles between samples, measured",
+    }
+    for key, title in labels.items():
+        value = verify.get(key)
+        if value is None:
+            continue
+        if key.startswith("accuracy"):
+            rows.append([title, f"{value:.2%}"])
+        else:
+            rows.append([title, f"{value:.6g}" if isinstance(value, float) else f"{value:,}"])
+    return table([Column("verification"), Column("", right=True)], rows, WIDTH)
+
+
+def _synthesis(report: Mapping[str, Any]) -> str:
+    synth = report.get("synth")
+    if not synth:
+        return ""
+    estimates = {layer.get("module", layer["name"]): layer for layer in report["layers"]}
+    columns = [
+        Column("module, measured", 40),
+        *(Column(title, right=True) for title in ("LUT", "estimate", "FF", "estimate", "carry", "BRAM18", "DSP")),
+    ]
+    rows = []
+    for name, measured in synth["modules"].items():
+        layer = estimates.get(name)
+        rows.append(
+            [
+                name,
+                f"{measured['lut']:,}",
+                f"{layer['lut']:,}" if layer else "",
+                f"{measured['ff']:,}",
+                f"{layer['ff']:,}" if layer else "",
+                *(f"{measured[key]:,}" for key in ("carry", "bram18", "dsp")),
+            ]
+        )
+    totals = report["totals"]
+    rows.append(
+        ["total", f"{synth['lut']:,}", f"{totals['lut']:,}", f"{synth['ff']:,}", f"{totals['ff']:,}"]
+        + [f"{synth[key]:,}" for key in ("carry", "bram18", "dsp")]
+    )
+    return f"{table(columns, rows, WIDTH, rule_before_last=True)}\nby {synth['tool']}: {synth['command']}"
+
+
+def _warnings(report: Mapping[str, Any]) -> str:
+    lines = []
+    for warning in report.get("warnings", ()):
+        place = f"{warning['where']}: " if warning["where"] else ""
+        lines += [f"warning[{warning['code']}]: {place}{warning['found']}", f"  = help: {warning['help']}"]
+    return "\n".join(lines)

@@ -1,0 +1,7 @@
+"""The boards and parts that a network can be compiled for, and whether it fits them."""
+
+from qcompile.targets.catalogue import get, names
+from qcompile.targets.fit import Excess, fit
+from qcompile.targets.target import DelayModel, Family, Target
+
+__all__ = ["DelayModel", "Excess", "Family", "Target", "fit", "get", "names"]
