@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
-from amaranth.lib import stream, wiring
+from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from ._check import at_least, positive
+from .component import Component
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Lane:
     width_out: int
 
 
-class Accumulate(wiring.Component):
+class Accumulate(Component):
     """Per lane the sum over ``count`` beats, valid one cycle after the last beat. No bubbles between frames.
 
     A sum wraps modulo ``2 ** width_out``: the caller knows the range. While a result waits, the input stops.
@@ -61,7 +62,7 @@ class Accumulate(wiring.Component):
             low = 0
             for k, lane in enumerate(self.lanes):
                 shape = signed if lane.signed else unsigned
-                total = Signal(shape(lane.width_out), name=f"sum_{k}")
+                total = Signal(shape(lane.width_out), name=f"sum_{k}", reset_less=True)
                 bits = self.i.payload[low : low + lane.width_in]
                 value = bits.as_signed() if lane.signed else bits
                 m.d.sync += total.eq(Mux(first, 0, total) + value)

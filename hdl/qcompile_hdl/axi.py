@@ -9,10 +9,11 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ._check import positive
+from .component import Component
 from .streams import RegisterSlice
 
 
-class AxiStreamTop(wiring.Component):
+class AxiStreamTop(Component):
     """Clock, synchronous active-low reset and AXI4-Stream pins around ``core``, which has streams ``i`` and
     ``o``.
 
@@ -24,9 +25,7 @@ class AxiStreamTop(wiring.Component):
     ``core`` becomes the submodule ``core_name``.
     """
 
-    def __init__(
-        self, core: Any, *, in_width: int, out_width: int, out_beats: int, core_name: str = "core"
-    ) -> None:
+    def __init__(self, core: Any, *, in_width: int, out_width: int, out_beats: int, core_name: str = "core") -> None:
         positive(in_width=in_width, out_width=out_width, out_beats=out_beats)
         self.core = core
         self.core_name = core_name

@@ -9,10 +9,11 @@ from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ._check import positive
+from .component import Component
 from .streams import RegisterSlice
 
 
-class StreamFifo(wiring.Component):
+class StreamFifo(Component):
     """Holds at least ``depth`` beats (two where ``depth`` is 1); full throughput, also while full.
 
     Up to 2 beats it is registers, up to ``DISTRIBUTED_DEPTH`` a memory with asynchronous read (LUT RAM),
@@ -25,9 +26,7 @@ class StreamFifo(wiring.Component):
         positive(width=width, depth=depth)
         self.width = width
         self.depth = depth
-        super().__init__(
-            {"i": In(stream.Signature(unsigned(width))), "o": Out(stream.Signature(unsigned(width)))}
-        )
+        super().__init__({"i": In(stream.Signature(unsigned(width))), "o": Out(stream.Signature(unsigned(width)))})
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from amaranth.hdl import Cat, Module, Signal, unsigned
-from amaranth.lib import stream, wiring
+from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from ._check import at_least, positive
+from .component import Component
 
 
-class StallPipeline(wiring.Component):
+class StallPipeline(Component):
     """Turns a datapath of ``latency`` register stages into a stream element, one beat per cycle.
 
     Bind the datapath's ports to ``x``, ``y`` and ``enable``: all its registers move only while ``enable`` is

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from amaranth.hdl import Cat, Module, Signal, unsigned
-from amaranth.lib import stream, wiring
+from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from ._check import positive
+from .component import Component
 
 
-class Collect(wiring.Component):
+class Collect(Component):
     """``count`` beats of ``width`` bits become one beat, the first beat lowest; valid one cycle after the
     last.
 
@@ -45,7 +46,7 @@ class Collect(wiring.Component):
         last = Signal()
         m.d.comb += last.eq(beat == self.count - 1)
         if self.double_buffer:
-            gathered = Signal(self.width * (self.count - 1))
+            gathered = Signal(self.width * (self.count - 1), reset_less=True)
             m.d.comb += self.i.ready.eq(free | ~last)
             shift_in = gathered.eq(Cat(gathered, self.i.payload)[self.width :])
             finish = self.o.payload.eq(Cat(gathered, self.i.payload))
@@ -60,7 +61,7 @@ class Collect(wiring.Component):
         return m
 
 
-class Distribute(wiring.Component):
+class Distribute(Component):
     """One beat of ``width * count`` bits becomes ``count`` beats, the lowest first, the first one cycle
     later.
 
@@ -77,7 +78,7 @@ class Distribute(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        beats = Signal(self.width * self.count)
+        beats = Signal(self.width * self.count, reset_less=True)
         left = Signal(range(self.count + 1))
         m.d.comb += [
             self.o.payload.eq(beats[: self.width]),

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
-from amaranth.lib import stream, wiring
+from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from ._check import positive
+from .component import Component
 
 
-class RegisterSlice(wiring.Component):
+class RegisterSlice(Component):
     """Skid buffer: cuts every combinational path between both sides, full throughput. Holds up to two beats.
 
     A beat is valid at ``o`` one cycle after it was accepted at ``i``.
@@ -19,16 +20,15 @@ class RegisterSlice(wiring.Component):
 
     def __init__(self, width: int) -> None:
         positive(width=width)
-        super().__init__(
-            {"i": In(stream.Signature(unsigned(width))), "o": Out(stream.Signature(unsigned(width)))}
-        )
+        super().__init__({"i": In(stream.Signature(unsigned(width))), "o": Out(stream.Signature(unsigned(width)))})
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        skid = Signal.like(self.i.payload, name="skid")
+        skid = Signal.like(self.i.payload, name="skid", reset_less=True)
         skid_valid = Signal()
-        m.d.comb += self.i.ready.eq(~skid_valid)
-        with m.If(~self.o.valid | self.o.ready):
+        moves = Signal()
+        m.d.comb += [self.i.ready.eq(~skid_valid), moves.eq(~self.o.valid | self.o.ready)]
+        with m.If(moves):
             m.d.sync += [
                 self.o.valid.eq(self.i.valid | skid_valid),
                 self.o.payload.eq(Mux(skid_valid, skid, self.i.payload)),
@@ -39,7 +39,7 @@ class RegisterSlice(wiring.Component):
         return m
 
 
-class Fork(wiring.Component):
+class Fork(Component):
     """Copies ``i`` to every stream of the array ``o``; no latency.
 
     Eager: each consumer takes the beat when it is ready, whether or not the others are, so that none waits
@@ -69,7 +69,7 @@ class Fork(wiring.Component):
         return m
 
 
-class Join(wiring.Component):
+class Join(Component):
     """One beat of every stream of the array ``i`` becomes one beat of ``o``, ``i[0]`` lowest; no latency."""
 
     def __init__(self, widths: list[int]) -> None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
-from amaranth.lib import stream, wiring
+from amaranth.lib import stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ._check import at_least, positive
+from .component import Component
 from .window_scan import WindowScan
 
 
-class Window(wiring.Component):
+class Window(Component):
     """One beat per window position in raster order, ``kh * kw`` input beats each, row-major, top-left lowest.
 
     Taps in the padding read ``pad_beat``. At most one step per cycle; the component stops when a window waits
@@ -78,10 +79,7 @@ class Window(wiring.Component):
         if self.scan.kernel[0] > 1:
             column_step, column = self._line_memory(m, enable, step, column_in_image)
             emit = self._delay(m, enable, emit & step, "emit_column")
-            inside = {
-                tap: self._delay(m, enable, flag, "in_image_{}_{}".format(*tap))
-                for tap, flag in inside.items()
-            }
+            inside = {tap: self._delay(m, enable, flag, "in_image_{}_{}".format(*tap)) for tap, flag in inside.items()}
         with m.If(enable):
             m.d.sync += self.o.valid.eq(emit & column_step)
         shift = Signal()
@@ -105,11 +103,15 @@ class Window(wiring.Component):
         column = Signal(range(scan.row_steps), name="scan_column")
         row = Signal(range(end_row + 1), name="scan_row")
         frame_end = Signal()
-        m.d.comb += frame_end.eq((row == end_row) & (column == end_column))
+        row_end = Signal()
+        m.d.comb += [
+            frame_end.eq((row == end_row) & (column == end_column)),
+            row_end.eq(column == scan.row_steps - 1),
+        ]
         with m.If(step):
             with m.If(frame_end):
                 m.d.sync += [row.eq(0), column.eq(0)]
-            with m.Elif(column == scan.row_steps - 1):
+            with m.Elif(row_end):
                 m.d.sync += [row.eq(row + 1), column.eq(0)]
             with m.Else():
                 m.d.sync += column.eq(column + 1)
@@ -133,19 +135,23 @@ class Window(wiring.Component):
         first = scan.step_of(0)
         # After the last window: the rest of this frame, then the wait for the first window of the next.
         next_frame = scan.steps - 1 - scan.step_of(scan.out_beats - 1) + first
-        wait = Signal(
-            range(max(next_column, next_row, next_frame, first) + 1), init=first, name="steps_to_window"
-        )
+        wait = Signal(range(max(next_column, next_row, next_frame, first) + 1), init=first, name="steps_to_window")
         row = Signal(range(out_height), name="window_row")
         column = Signal(range(out_width), name="window_column")
         emit = Signal()
-        m.d.comb += emit.eq(wait == 0)
+        last_of_row = Signal()
+        last_row = Signal()
+        m.d.comb += [
+            emit.eq(wait == 0),
+            last_of_row.eq(column == out_width - 1),
+            last_row.eq(row == out_height - 1),
+        ]
         with m.If(step):
             with m.If(~emit):
                 m.d.sync += wait.eq(wait - 1)
-            with m.Elif(column != out_width - 1):
+            with m.Elif(~last_of_row):
                 m.d.sync += [wait.eq(next_column), column.eq(column + 1)]
-            with m.Elif(row != out_height - 1):
+            with m.Elif(~last_row):
                 m.d.sync += [wait.eq(next_row), column.eq(0), row.eq(row + 1)]
             with m.Else():
                 m.d.sync += [wait.eq(next_frame), column.eq(0), row.eq(0)]
@@ -158,7 +164,8 @@ class Window(wiring.Component):
             if low == 0 and high == count - 1:
                 return None
             flag = Signal(name=f"{('row', 'column')[axis]}_{tap}_in_image")
-            m.d.comb += flag.eq((position >= low) & (position <= high) if low <= high else 0)
+            below, above = position < low, position > high
+            m.d.comb += flag.eq(~(below if high == count - 1 else above if low == 0 else below | above))
             return flag
 
         rows = [in_image(row, 0, tap) for tap in range(scan.kernel[0])]
@@ -203,9 +210,7 @@ class Window(wiring.Component):
             ]
         return column_step, [beat, *(read.data[k * width : (k + 1) * width] for k in range(rows))]
 
-    def _window_registers(
-        self, m: Module, shift: Any, column: list[Any], inside: dict[tuple[int, int], Any]
-    ) -> None:
+    def _window_registers(self, m: Module, shift: Any, column: list[Any], inside: dict[tuple[int, int], Any]) -> None:
         """Shift registers along each row, and the output beat taken from them."""
         kernel_rows, kernel_columns = self.scan.kernel
         taps = []
@@ -225,5 +230,8 @@ class Window(wiring.Component):
                     with m.If(shift):
                         m.d.sync += flag.eq(inside[i, j])
                     tap = Mux(flag, tap, Const(self.pad_beat, self.beat_width))
-                taps.append(tap)
+                # A signal, so that the tap is a port with this name.
+                named = Signal(self.beat_width, name=f"tap_{i}_{j}")
+                m.d.comb += named.eq(tap)
+                taps.append(named)
         m.d.comb += self.o.payload.eq(Cat(taps))

@@ -34,9 +34,7 @@ class WindowScan:
         for k, pad in enumerate(self.pads):
             at_least(0, **{f"pads[{k}]": pad})
             if pad > self.reach[k % 2]:
-                raise ValueError(
-                    f"pads[{k}] = {pad} must be less than the kernel's extent, {self.reach[k % 2] + 1}"
-                )
+                raise ValueError(f"pads[{k}] = {pad} must be less than the kernel's extent, {self.reach[k % 2] + 1}")
         if min(self.out_shape) < 1:
             raise ValueError(f"kernel extent exceeds the padded image: {self}")
 

@@ -47,9 +47,7 @@ def run(
         while any(len(got) < count for got, (_, count) in zip(trace.beats, sinks, strict=True)):
             if limit is not None and cycle >= limit:
                 return
-            assert idle < 300, (
-                f"deadlock in cycle {cycle}: {[len(got) for got in trace.beats]} beats came out"
-            )
+            assert idle < 300, f"deadlock in cycle {cycle}: {[len(got) for got in trace.beats]} beats came out"
             for k, (port, beats) in enumerate(sources):
                 position = len(trace.accepted[k])
                 offered[k] = position < len(beats) and (offered[k] or rng.random() >= stall)

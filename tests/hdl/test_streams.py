@@ -41,9 +41,7 @@ def test_slices_and_fifos_pass_beats_unchanged_and_in_order(depth, stall):
 @pytest.mark.parametrize("depth", [1, 2, 3, 4, 63, 64, 65, 100])
 def test_a_fifo_holds_at_least_its_depth_and_stays_at_full_throughput_when_full(depth):
     fifo = StreamFifo(8, depth)
-    full = run(
-        fifo, [(fifo.i, random_beats(depth + 9, 8))], [(fifo.o, 1)], sink_stalls=[1.0], limit=depth + 20
-    )
+    full = run(fifo, [(fifo.i, random_beats(depth + 9, 8))], [(fifo.o, 1)], sink_stalls=[1.0], limit=depth + 20)
     assert len(full.accepted[0]) == (2 if depth == 1 else depth)
 
 
@@ -66,9 +64,7 @@ def test_a_fork_gives_every_consumer_every_beat_once(consumers, stall):
 
 def test_a_fork_lets_a_consumer_be_one_beat_ahead_of_a_blocked_one():
     fork = Fork(8, 2)
-    trace = run(
-        fork, [(fork.i, [1, 2, 3])], [(fork.o[0], 3), (fork.o[1], 3)], sink_stalls=[0.0, 1.0], limit=20
-    )
+    trace = run(fork, [(fork.i, [1, 2, 3])], [(fork.o[0], 3), (fork.o[1], 3)], sink_stalls=[0.0, 1.0], limit=20)
     assert trace.beats == [[1], []]
 
 

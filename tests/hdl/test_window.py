@@ -60,9 +60,7 @@ CASES = {
 
 
 def reference(frames: np.ndarray, c: dict) -> list[int]:
-    (kh, kw), (sh, sw), (top, left, bottom, right), (dh, dw) = (
-        c[k] for k in ("kernel", "stride", "pads", "dilation")
-    )
+    (kh, kw), (sh, sw), (top, left, bottom, right), (dh, dw) = (c[k] for k in ("kernel", "stride", "pads", "dilation"))
     beats = []
     for frame in frames:
         image = np.pad(frame, ((top, bottom), (left, right)), constant_values=c["pad_beat"])
