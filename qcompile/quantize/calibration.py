@@ -118,9 +118,9 @@ def _has_constant(graph: Graph, node: Node) -> bool:
 
 
 def _joined_scales(graph: Graph, quantizers: dict[str, Quantizer]) -> dict[str, Quantizer]:
-    """The same scale, the largest, for all tensors that a residual sum joins: then their codes just add.
+    """Scales that differ by powers of two among all tensors that a residual sum joins: codes add after a shift.
 
-    Not needed for powers of two, whose codes add after a shift.
+    The coarsest stays; every other one grows, by less than a factor of two.
     """
     group = {name: name for name in quantizers}
 
@@ -136,10 +136,14 @@ def _joined_scales(graph: Graph, quantizers: dict[str, Quantizer]) -> dict[str, 
         held = [root(name) for name in sources if name is not None]
         if len(held) == 2:
             group[held[1]] = held[0]
-    scale: dict[str, tuple[Fraction, ...]] = {}
+    coarsest: dict[str, Fraction] = {}
     for name, quantizer in quantizers.items():
-        scale[root(name)] = max(scale.get(root(name), quantizer.scale), quantizer.scale)
-    return {name: replace(quantizer, scale=scale[root(name)]) for name, quantizer in quantizers.items()}
+        coarsest[root(name)] = max(coarsest.get(root(name), Fraction(0)), quantizer.scale[0])
+    joined: dict[str, Quantizer] = {}
+    for name, quantizer in quantizers.items():
+        shift = int(coarsest[root(name)] / quantizer.scale[0]).bit_length() - 1
+        joined[name] = replace(quantizer, scale=(coarsest[root(name)] / 2**shift,))
+    return joined
 
 
 def _place_of(graph: Graph, name: str, quantizers: dict[str, Quantizer]) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,14 @@ _PREFERRED = ("x_calib", "calibration", "x", "x_train", "x_test", "input")
 def as_samples(array: npt.NDArray[Any], shape: tuple[int, ...], where: str) -> Reals:
     """``array`` as float64 ``[n, *shape]``, where ``shape`` is the ONNX input's, batch 1 included.
 
-    The first axis counts samples. Behind it, axes of size 1 may be left out or added. QC201 naming ``where``
-    for any other shape, for types that are not numbers, and for NaN or infinity.
+    The first axis counts samples. Behind it, axes of size 1 may be left out or added, and samples may be
+    flat where the input is not, or the reverse (row-major). QC201 naming ``where`` for any other shape, for
+    types that are not numbers, and for NaN or infinity.
     """
     needed = f"an array of numbers of shape {_shape('n', *shape)} or {_shape('n', *_wide(shape))}"
     if array.dtype.kind not in "biuf":
         raise fail("QC201", where, f"the array has type {array.dtype}", f"give {needed}")
-    if array.ndim == 0 or _wide(array.shape[1:]) != _wide(shape):
+    if array.ndim == 0 or not _fits(_wide(array.shape[1:]), _wide(shape)):
         raise fail("QC201", where, f"the array has shape {_shape(*array.shape)}", f"give {needed}; n counts samples")
     if array.shape[0] == 0:
         raise fail("QC201", where, "the array holds no sample", f"give {needed} with n >= 1")
@@ -89,6 +91,10 @@ def _fitting(arrays: dict[str, npt.NDArray[Any]], shape: tuple[int, ...]) -> Ite
             yield name, as_samples(array, shape, name)
         except CompileError:
             continue
+
+
+def _fits(found: tuple[int, ...], needed: tuple[int, ...]) -> bool:
+    return found == needed or (prod(found) == prod(needed) and 1 in (len(found), len(needed)))
 
 
 def _wide(shape: tuple[int, ...]) -> tuple[int, ...]:
