@@ -42,10 +42,12 @@ class Array:
 
     @property
     def digest(self) -> bytes:
-        if self._digest is None:
-            head = f"{self.values.dtype.str}{self.values.shape}".encode()
-            object.__setattr__(self, "_digest", sha256(head + np.ascontiguousarray(self.values).tobytes()).digest())
-        return bytes(self._digest)
+        if self._digest is not None:
+            return self._digest
+        head = f"{self.values.dtype.str}{self.values.shape}".encode()
+        digest = sha256(head + np.ascontiguousarray(self.values).tobytes()).digest()
+        object.__setattr__(self, "_digest", digest)
+        return digest
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Array) and self.digest == other.digest

@@ -7,16 +7,16 @@ how cheaper realisations (multiply-shift, comparators, tables) are proved equal 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 from math import lcm
 from typing import Any
 
-import mpmath
 import numpy as np
 import numpy.typing as npt
 
+from qcompile.numerics.curves import CURVES, exact_curve
 from qcompile.numerics.quantizer import Quantizer
 from qcompile.numerics.span import Span
 
@@ -68,26 +68,15 @@ class Leaky:
         return value if value >= 0 else self.slope[channel % len(self.slope)] * value
 
 
-_CURVES: dict[str, Callable[[Any], Any]] = {
-    "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)),
-    "tanh": mpmath.tanh,
-    "exp": mpmath.exp,
-    "erf": mpmath.erf,
-}
-
-
 @dataclass(frozen=True)
 class Curve:
-    """A named transcendental function, evaluated to 200 bits; its value is taken as that rational."""
+    """A function of `qcompile.numerics.curves`, evaluated to 200 bits; its value is taken as that rational."""
 
     name: str
+    parameters: tuple[Fraction, ...] = ()
 
     def apply(self, value: Fraction, channel: int) -> Fraction:
-        with mpmath.workprec(200):
-            result = _CURVES[self.name](mpmath.mpf(value.numerator) / value.denominator)
-            sign, mantissa, exponent, _ = result._mpf_
-        magnitude = Fraction(int(mantissa)) * Fraction(2) ** int(exponent)
-        return -magnitude if sign else magnitude
+        return exact_curve(self.name, self.parameters, value)
 
 
 Step = Affine | Clamp | Leaky | Curve
@@ -125,6 +114,8 @@ def direction(steps: tuple[Step, ...], channel: int) -> int | None:
                 factor = scale[channel % len(scale)]
                 sign *= (factor > 0) - (factor < 0)
             case Leaky(slope=slope) if slope[channel % len(slope)] < 0:
+                return None
+            case Curve(name=name) if not CURVES[name].ascends:
                 return None
             case _:
                 pass
@@ -188,7 +179,7 @@ class ScalarFunction:
             return Thresholds(sign, bottom + 1, np.array([], object))
         if any(isinstance(step, Curve) for step in self.steps):
             return Thresholds(sign, bottom + 1, self._bisected(sign, low, high, codes, channel))
-        bounds = _Bounds.of([self.quantizer.least_value(code, channel) for code in codes])
+        bounds = _code_bounds(self.quantizer, codes, channel % self.quantizer.channels)
         for step in reversed(self.steps):
             match step:
                 case Affine(scale=scale, offset=offset):
@@ -276,6 +267,12 @@ class _Bounds:
         at = np.where(on_bound, at + 1, at)
         at = np.where(self.side < 0, low, np.where(self.side > 0, high, at))
         return np.minimum(np.maximum(at, low), high)
+
+
+@lru_cache(maxsize=64)
+def _code_bounds(quantizer: Quantizer, codes: range, channel: int) -> _Bounds:
+    """The reals that reach each code; most channels of a tensor share them."""
+    return _Bounds.of([quantizer.least_value(code, channel) for code in codes])
 
 
 def _truth(array: Any) -> npt.NDArray[np.bool_]:

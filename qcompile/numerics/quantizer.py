@@ -9,7 +9,7 @@ from math import log2
 import numpy as np
 import numpy.typing as npt
 
-from qcompile.numerics.rounding import Rounding, least_reaching, round_exact
+from qcompile.numerics.rounding import Rounding, least_reaching, round_array, round_exact
 from qcompile.numerics.span import Span
 
 
@@ -93,17 +93,16 @@ class Quantizer:
             index = np.broadcast_to(np.arange(exact.shape[axis]).reshape(shape), exact.shape)
         scale = np.array([float(s) for s in self.scale])[index % len(self.scale)]
         zero = np.array([float(z) for z in self.zero_point])[index % len(self.zero_point)]
-        ratio = exact / scale + zero
         low = -(2**62) if self.low is None else self.low
         high = 2**62 if self.high is None else self.high
-        near = np.clip(ratio, low - 1, high + 1)
-        codes = np.clip(np.rint(near), low, high).astype(np.int64)
-        # Every rounding boundary is a multiple of 1/2: away from those, all modes but the directed ones agree
-        # with rint, and the float64 quotient is off by less than the margin.
-        doubled = near * 2
+        ratio = np.clip(exact / scale + zero, low - 1, high + 1)
+        codes = np.clip(round_array(ratio, self.rounding), low, high).astype(np.int64)
+        if all(s.numerator.bit_count() == s.denominator.bit_count() == 1 for s in self.scale) and not zero.any():
+            return codes  # the quotient is exact, so its rounding is
+        # The float64 quotient is off by less than the margin: only boundaries within it can be crossed.
         directed = self.rounding in (Rounding.FLOOR, Rounding.CEIL, Rounding.ZERO, Rounding.AWAY)
-        margin = 1e-9 + np.abs(ratio) * 1e-14
-        suspect = (np.abs(doubled - np.rint(doubled)) < margin) | directed | ~(np.abs(near) < 2**50)
+        boundary = np.rint(ratio) if directed else np.floor(ratio) + 0.5
+        suspect = np.abs(ratio - boundary) < 1e-9 + np.abs(ratio) * 1e-14
         for place in zip(*np.nonzero(suspect), strict=True):
             codes[place] = self.code(Fraction(float(exact[place])), int(index[place]))
         return codes

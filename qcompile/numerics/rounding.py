@@ -6,6 +6,9 @@ from enum import StrEnum
 from fractions import Fraction
 from math import ceil, floor
 
+import numpy as np
+import numpy.typing as npt
+
 
 class Rounding(StrEnum):
     """How a rational becomes an integer. Ties are exact halves; "away" and "zero" speak of magnitude."""
@@ -51,6 +54,32 @@ def round_exact(value: Fraction | int, mode: Rounding) -> int:
             return below + (value > 0)
         case Rounding.HALF_ZERO:
             return below + (value < 0)
+
+
+def round_array(values: npt.NDArray[np.float64], mode: Rounding) -> npt.NDArray[np.float64]:
+    """float64 values below 2**52 in magnitude rounded by ``mode``; exact for the float each one is."""
+    below = np.floor(values)
+    rest = values - below
+    match mode:
+        case Rounding.HALF_EVEN:
+            return np.rint(values)
+        case Rounding.FLOOR:
+            return below
+        case Rounding.CEIL:
+            return np.ceil(values)
+        case Rounding.ZERO:
+            return np.trunc(values)
+        case Rounding.AWAY:
+            return np.where(values < 0, below, np.ceil(values))
+        case Rounding.HALF_UP:
+            up = rest >= 0.5
+        case Rounding.HALF_DOWN:
+            up = rest > 0.5
+        case Rounding.HALF_AWAY:
+            up = (rest > 0.5) | ((rest == 0.5) & (values > 0))
+        case Rounding.HALF_ZERO:
+            up = (rest > 0.5) | ((rest == 0.5) & (values < 0))
+    return below + up
 
 
 def least_reaching(code: int, mode: Rounding) -> tuple[Fraction, bool]:

@@ -77,7 +77,8 @@ class _Builder:
                 self.found.error(code, _where(node), found, way_out)
         outputs = [self.output(name) for name in self.graph.outputs if name in self.values]
         self.found.check()
-        return Graph(integer.INTEGER, self.graph.name, tuple(self.nodes), tuple(outputs)).without_dead_nodes()
+        graph = Graph(integer.INTEGER, self.graph.name, tuple(self.nodes), tuple(outputs)).without_dead_nodes()
+        return _arrange_inputs(graph)
 
     def emit(self, name: str, op: integer.IntegerOp, inputs: tuple[str, ...], origin: tuple[str, ...]) -> str:
         """A new node; ``name`` gets a number behind it where it is taken."""
@@ -235,6 +236,28 @@ class _Builder:
         host, grid = (value.host, None) if not isinstance(value, _Hosted) else (value.host, value.grid)
         op = integer.Output(value.index.shape, Array(value.index), affine.scale, affine.offset, host, grid)
         return self.emit(f"{name}_output" if name in self.types else name, op, (value.node,), value.origin)
+
+
+def _arrange_inputs(graph: Graph) -> Graph:
+    """Inputs that are only re-ordered before their first use arrive in that order already."""
+    moved: dict[str, Node] = {}
+    for node in graph.nodes:
+        users = graph.users[node.name]
+        if isinstance(node.op, integer.Input) and len(users) == 1 and isinstance(users[0].op, integer.Gather):
+            order = users[0].op.order
+            if sorted(order.values.ravel().tolist()) == list(range(node.op.order.values.size)):
+                arranged = Array(node.op.order.values.ravel()[order.values])
+                moved[users[0].name] = replace(node, op=replace(node.op, order=arranged))
+    spared = {node.name for node in moved.values()}
+
+    def step(node: Node) -> list[Node] | None:
+        if node.name in spared:
+            return []
+        if node.name in moved:
+            return [moved[node.name]]
+        return [replace(node, inputs=tuple(moved[i].name if i in moved else i for i in node.inputs))]
+
+    return graph.rewrite(step)
 
 
 @dataclass(frozen=True, eq=False)
@@ -563,7 +586,7 @@ def _leaky_relu(build: _Builder, node: Node) -> _Value:
 
 def _curve(build: _Builder, node: Node) -> _Value:
     assert isinstance(node.op, model.Curve)
-    return build.carried(node).then(Curve(node.op.function), node.origin)
+    return build.carried(node).then(Curve(node.op.function, node.op.parameters), node.origin)
 
 
 def _max_pool(build: _Builder, node: Node) -> _Value:
