@@ -100,6 +100,10 @@ RULES: dict[str, Rule] = {
         "The output folder or its parent is not writable, or the path is a file. Nothing was changed.",
     ),
     "QC505": Rule("option not understood", "A command line option or keyword argument has an impossible value."),
+    "QC506": Rule(
+        "report cannot be read",
+        "The folder holds no report.json that this version of qcompile understands. Compile again into it.",
+    ),
     # 9xx: internal
     "QC901": Rule(
         "verification mismatch",

@@ -1,0 +1,191 @@
+"""`qcompile MODEL --target NAME`: from the words of the command line to the output folder."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from qcompile import targets as catalogue
+from qcompile.cli import arrays
+from qcompile.cli.parser import Parser, did_you_mean, positive_float, positive_int
+from qcompile.cli.pass_list import known_passes
+from qcompile.cli.terminal import Progress, print_diagnostics
+from qcompile.errors import Collector, fail
+from qcompile.ir.graph import Graph
+from qcompile.ir.text import print_graph
+from qcompile.output import check_folder
+from qcompile.report import render_text
+from qcompile.report.text import verdict_lines
+from qcompile.version import VERSION
+
+_EPILOG = """other commands:
+  qcompile targets [NAME]    the targets, or one with the sources of its figures
+  qcompile formats           what --weights and --activations take
+  qcompile passes            what --print-ir-after takes
+  qcompile explain [CODE]    what a diagnostic such as QC301 means
+  qcompile report FOLDER     print the report of an output folder
+
+exit code: 0 done, 1 diagnostics, 2 wrong usage, 3 a bug in qcompile
+"""
+
+
+def parser() -> Parser:
+    """Everything that the compile command takes."""
+    made = Parser(
+        prog="qcompile", description="Compile a trained ONNX network to multiplier-free hardware.", epilog=_EPILOG
+    )
+    made.add_argument("model", metavar="MODEL", help="the ONNX file")
+    made.add_argument("--version", action="version", version=f"qcompile {VERSION}")
+    to = made.add_argument_group("what to build")
+    to.add_argument("--target", metavar="NAME", help="a target of `qcompile targets`; none: no hardware, emulator only")
+    to.add_argument("-o", "--output", metavar="FOLDER", default="build", help="output folder (default: build)")
+    to.add_argument("--name", help="name of the top module (default: the file's name)")
+    to.add_argument("--clock", metavar="MHZ", type=positive_float, help="clock to build for (default: the target's)")
+    to.add_argument(
+        "--backend", choices=("amaranth",), default="amaranth", help="what writes the RTL (default: amaranth)"
+    )
+    to.add_argument("--allow-oversize", action="store_true", help="write the design even if it does not fit")
+    how = made.add_argument_group("formats")
+    how.add_argument("--weights", metavar="FORMAT", help="format of the weights, as in fixed:4 (default: fixed:8)")
+    how.add_argument("--activations", metavar="FORMAT", help="format of the activations (default: fixed:8)")
+    how.add_argument("--calibrate", metavar="FILE", help=".npy, .npz or .npz:NAME of typical inputs")
+    how.add_argument("--config", metavar="FILE", help="qcompile.toml with formats per layer and more")
+    check = made.add_argument_group("checks")
+    check.add_argument("--verify", metavar="N", type=positive_int, help="simulate N samples and compare, bit for bit")
+    check.add_argument("--samples", metavar="FILE", help="what to verify on (default: x_test beside the calibration)")
+    check.add_argument("--labels", metavar="FILE", help=".npy, .npz:NAME, or a name in the samples' archive")
+    check.add_argument("--seed", metavar="N", type=int, default=0, help="of the random back-pressure (default: 0)")
+    check.add_argument("--synth", action="store_true", help="measure the resources with Yosys (qcompile[synth])")
+    show = made.add_argument_group("what to show")
+    show.add_argument("--print-ir-after", metavar="PASS", action="append", default=[], help="print the graph; or: all")
+    show.add_argument("-q", "--quiet", action="store_true", help="no progress, only the verdict")
+    show.add_argument("-v", "--verbose", action="store_true", help="seconds of every stage")
+    return made
+
+
+def run(words: Sequence[str], commands: Sequence[str]) -> int:
+    """Compile, verify, write and print; the exit code."""
+    made = parser()
+    if not words:
+        made.print_help(sys.stderr)
+        return 2
+    args = made.parse_args(words)
+    _check_usage(made, args, commands)
+    found = Collector()
+    options = _options(args, found)
+    calibration = samples = labels = None
+    with found.collecting():
+        if args.calibrate is not None:
+            calibration = arrays.pick(args.calibrate, arrays.CALIBRATION_NAMES, "--calibrate")
+            options["calibration"] = calibration.values
+        samples, labels = _verification(args, calibration)
+    with found.collecting():
+        check_folder(args.output)
+    found.check()
+    # Here, because it loads onnx, onnxruntime and numba: seconds that a mistyped option should not take.
+    from qcompile.driver import compile as compile_model
+
+    with Progress(args.quiet, args.verbose) as progress:
+        compiled = compile_model(args.model, **options, after_pass=_printer(args.print_ir_after), progress=progress)
+        if args.verify:
+            values = None if samples is None else samples.values
+            compiled.verify(values, count=args.verify, labels=None if labels is None else labels.values, seed=args.seed)
+        if args.synth:
+            progress("synthesize")
+            compiled.synthesize()
+        progress("write")
+        _refuse_mismatch(compiled.report)
+        compiled.write(args.output)
+    print_diagnostics(compiled.warnings)
+    _print_result(compiled.report, args)
+    return 0
+
+
+def _check_usage(made: Parser, args: Any, commands: Sequence[str]) -> None:
+    """What argparse cannot see; exits with 2."""
+    if not Path(args.model).exists():
+        near = get_close_matches(args.model, commands, n=1)
+        if near:
+            made.error(f"there is no file {args.model}; did you mean `qcompile {near[0]}`?")
+    if args.target is None and args.config is None:
+        made.error("--target is missing: give one of `qcompile targets`, or --target none for the emulator only")
+    known = ("all", *(step.name for step in known_passes()))
+    for name in args.print_ir_after:
+        if name not in known:
+            made.error(f"there is no pass {name}{did_you_mean(name, known)} (`qcompile passes` lists them)")
+    needing = {"--samples": args.samples, "--labels": args.labels}
+    for option, value in needing.items():
+        if value is not None and not args.verify:
+            made.error(f"{option} is for --verify N, which is missing")
+
+
+def _options(args: Any, found: Collector) -> dict[str, Any]:
+    """Keyword arguments of `driver.compile`; what the user did not give is left out, for the configuration."""
+    given: dict[str, Any] = {
+        "target": args.target,
+        "weights": args.weights,
+        "activations": args.activations,
+        "config": args.config,
+        "name": args.name,
+        "clock_mhz": args.clock,
+        "backend": args.backend,
+        "allow_oversize": args.allow_oversize,
+    }
+    options = {key: value for key, value in given.items() if value is not None}
+    if args.target == "none":
+        options["target"] = None
+    elif args.target is not None:
+        with found.collecting():
+            catalogue.get(args.target)
+    return options
+
+
+def _verification(args: Any, calibration: arrays.Picked | None) -> tuple[arrays.Picked | None, arrays.Picked | None]:
+    """Samples and labels of --verify; None where there are none."""
+    if not args.verify:
+        return None, None
+    if args.samples is not None:
+        samples = arrays.pick(args.samples, arrays.SAMPLE_NAMES, "--samples")
+    elif calibration is not None:
+        samples = arrays.samples_beside(calibration)
+    elif args.labels is not None:
+        raise fail(
+            "QC205", f"--labels {args.labels}", "there are no samples", "give them with --samples or --calibrate"
+        )
+    else:
+        return None, None
+    labels = arrays.labels_for(args.labels, samples)
+    if labels is not None:
+        arrays.check_labels(labels, samples)
+    return samples, labels
+
+
+def _printer(names: Sequence[str]) -> Callable[[str, Graph], None]:
+    def show(name: str, graph: Graph) -> None:
+        if name in names or "all" in names:
+            print(f"// after {name}\n{print_graph(graph, arrays=False)}", flush=True)
+
+    return show
+
+
+def _refuse_mismatch(report: Mapping[str, Any]) -> None:
+    """QC901 where the RTL is not what the emulator says: such a folder must not appear."""
+    mismatches = report.get("verify", {}).get("rtl_mismatches")
+    if mismatches:
+        raise fail(
+            "QC901",
+            str(report["model"]),
+            f"RTL and emulator differ on {mismatches} samples",
+            "report this bug with the model; nothing was written",
+        )
+
+
+def _print_result(report: Mapping[str, Any], args: Any) -> None:
+    if args.quiet:
+        print("\n".join(verdict_lines(report)))
+        return
+    print(render_text(report), end="")
+    print(f"\nwritten to {args.output}")

@@ -1,0 +1,73 @@
+"""What the user sees while it runs: diagnostics and progress, on stderr, coloured only on a terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterable
+from types import TracebackType
+from typing import TextIO
+
+from qcompile.errors import Diagnostic, Severity
+
+_COLOURS = {Severity.ERROR: "\033[1;31m", Severity.WARNING: "\033[1;33m"}
+_PLAIN, _CLEAR = "\033[0m", "\r\033[K"
+
+
+def is_terminal(stream: TextIO) -> bool:
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def coloured(stream: TextIO) -> bool:
+    """https://no-color.org: any non-empty NO_COLOR turns colours off."""
+    return is_terminal(stream) and not os.environ.get("NO_COLOR")
+
+
+def print_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:
+    for diagnostic in diagnostics:
+        text = str(diagnostic)
+        if coloured(sys.stderr):
+            head, bracket, rest = text.partition("]")
+            text = f"{_COLOURS[diagnostic.severity]}{head}{bracket}{_PLAIN}{rest}"
+        print(text, file=sys.stderr)
+
+
+class Progress:
+    """One line per stage. On a terminal the running stage's line shows its percentage; with ``verbose``, seconds."""
+
+    def __init__(self, quiet: bool, verbose: bool) -> None:
+        self._quiet, self._verbose = quiet, verbose
+        self._live = is_terminal(sys.stderr)
+        self._stage: str | None = None
+        self._began = 0.0
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._finish()
+
+    def __call__(self, stage: str, fraction: float | None = None) -> None:
+        if self._quiet:
+            return
+        if stage != self._stage:
+            self._finish()
+            self._stage, self._began = stage, time.monotonic()
+            if not self._live and not self._verbose:
+                print(f"  {stage}", file=sys.stderr, flush=True)
+        if self._live:
+            percent = "" if fraction is None else f" {fraction:4.0%}"
+            print(f"{_CLEAR}  {stage}{percent}", end="", file=sys.stderr, flush=True)
+
+    def _finish(self) -> None:
+        if self._stage is None:
+            return
+        seconds = f"  {time.monotonic() - self._began:.1f} s" if self._verbose else ""
+        if self._live:
+            print(f"{_CLEAR}  {self._stage}{seconds}", file=sys.stderr, flush=True)
+        elif self._verbose:
+            print(f"  {self._stage}{seconds}", file=sys.stderr, flush=True)
+        self._stage = None
