@@ -184,9 +184,7 @@ def _linear_ranges(
         return input_ranges
     magnitude = [1] * inputs
     for node in nodes:
-        magnitude.append(
-            (magnitude[node.left] << node.left_shift) + (magnitude[node.right] << node.right_shift)
-        )
+        magnitude.append((magnitude[node.left] << node.left_shift) + (magnitude[node.right] << node.right_shift))
     peak = max(max(abs(low), abs(high)) for low, high in input_ranges)
     narrow = max(magnitude) * max(peak, 1) * inputs < _INT64_SAFE
     kind = np.int64 if narrow else object

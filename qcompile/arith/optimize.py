@@ -1,19 +1,30 @@
-"""Turns a constant integer matrix into an adder graph by sharing two-term subexpressions of signed digits."""
+"""``optimize``: a constant integer matrix becomes a checked adder graph."""
 
 from __future__ import annotations
 
-import heapq
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from qcompile.arith.cost import CostModel
-from qcompile.arith.graph import AdderGraph, AdderNode, AdderOutput
+from qcompile.arith.graph import AdderGraph, AdderNode, AdderOutput, IntArray
+from qcompile.arith.pricing import emit_adders
+from qcompile.arith.search import search
 
-Digit = tuple[int, int, int]  # source, shift, sign
-Pair = tuple[int, int, int, int]  # source a, source b, shift of b over a, product of the signs
+SPARE_DEPTH = 3
+"""Adder levels above the least possible that are allowed without a latency limit."""
+
+_LEVELS = 2
+_LIMIT_BITS = 60
+
+# Penalty and levels of the difference tree, dense digits, bias of the sharing score: best first on random matrices.
+_STARTS = ((5, _LEVELS, 1, 3), (3, _LEVELS, 1, 3), (7, _LEVELS, 1, 8), (9, _LEVELS, 1, 3), (0, 0, 0, 3))
+
+# Steps of work: about 30 to the microsecond.
+_BUDGET = {0: 0, 1: 3_000_000, 2: 150_000_000, 3: 1_500_000_000}
+_STEPS_PER_CELL = {0: 0, 1: 1200, 2: 10**9, 3: 10**9}
+_HEAT = {0: 0.0, 1: 0.2, 2: 0.7, 3: 1.0}
 
 
 def optimize(
@@ -25,8 +36,53 @@ def optimize(
     latency: int | None = None,
     cost: CostModel | None = None,
 ) -> AdderGraph:
-    """Adder graph of ``x @ matrix``, checked; matrix ``[inputs, outputs]``, one (low, high) per input."""
-    weights = np.asarray(matrix)
+    """Adder graph of ``x @ matrix`` for integers x, proved equal by coefficient propagation.
+
+    ``matrix`` is [inputs, outputs], ``input_ranges`` one (low, high) per input. ``effort`` 0 takes the first greedy
+    result, 1 a fraction of a second, 2 seconds, 3 a minute; it is measured in work, so a seed gives one result
+    everywhere. ``latency`` bounds the adder depth. An input that is always zero gets no adders.
+    """
+    weights = _checked_matrix(matrix, input_ranges, effort)
+    model = cost or CostModel()
+    outputs = weights.shape[1]
+    silent = np.array([low == high == 0 for low, high in input_ranges], dtype=bool)
+    columns, place, shift, sign = _distinct_columns(np.where(silent[:, None], 0, weights).T)
+    if not len(columns):
+        zeros = [AdderOutput(None, 0, False)] * outputs
+        return AdderGraph.build(input_ranges, (), zeros)
+    least = _least_depth(columns)
+    if latency is not None and latency < least:
+        raise ValueError(f"latency is {latency}, but an output needs a depth of at least {least}")
+    depth = least + SPARE_DEPTH if latency is None else min(latency, least + SPARE_DEPTH)
+    low, high = _scaled_ranges(columns, input_ranges)
+    starts = np.array(_STARTS if effort else _STARTS[:1], dtype=np.int64)
+    starts[:, 1] = np.minimum(starts[:, 1], depth - least)
+    budget = min(_BUDGET[effort], _STEPS_PER_CELL[effort] * columns.size)
+    random = np.array([(seed * 0x9E3779B97F4A7C15 + 0x2545F4914F6CDD1D) % (1 << 64) or 1], dtype=np.uint64)
+    work = np.zeros(1, dtype=np.int64)
+    rows, row_count, ends, _ = search(
+        columns, low, high, depth, starts, budget, _HEAT[effort], model.per_adder, model.per_bit, random, work
+    )
+    sources = np.zeros((len(columns), 3), dtype=np.int64)
+    adders = emit_adders(rows, row_count, ends, depth, sources)
+    nodes = [AdderNode(a, b, up, other, bool(minus)) for a, b, up, other, minus in adders.tolist()]
+    found = sources.tolist()
+    results = []
+    for column in range(outputs):
+        if place[column] < 0:
+            results.append(AdderOutput(None, 0, False))
+            continue
+        source, up, positive = found[place[column]]
+        results.append(AdderOutput(source, up + shift[column], positive * sign[column] < 0))
+    graph = AdderGraph.build(input_ranges, nodes, results)
+    graph.verify(np.where(silent[:, None], 0, weights))
+    return graph
+
+
+def _checked_matrix(
+    matrix: npt.ArrayLike, input_ranges: Sequence[tuple[int, int]], effort: int
+) -> npt.NDArray[np.int64]:
+    weights: IntArray = np.asarray(matrix)
     if weights.ndim != 2:
         raise ValueError(f"matrix has shape {weights.shape}, need [inputs, outputs]")
     if weights.dtype != object and weights.size and not np.issubdtype(weights.dtype, np.integer):
@@ -36,81 +92,60 @@ def optimize(
     for index, (low, high) in enumerate(input_ranges):
         if low > high:
             raise ValueError(f"input {index} has the empty range ({low}, {high})")
-    if effort not in (0, 1, 2, 3):
+    if effort not in _BUDGET:
         raise ValueError(f"effort is {effort}, need 0, 1, 2 or 3")
-    inputs = weights.shape[0]
-    columns: list[list[Digit]] = []
-    for column in range(weights.shape[1]):
-        digits: list[Digit] = []
-        for source in range(inputs):
-            value, shift = int(weights[source, column]), 0
-            while value:
-                if value & 1:
-                    sign = 2 - (value & 3)
-                    digits.append((source, shift, sign))
-                    value -= sign
-                value >>= 1
-                shift += 1
-        columns.append(digits)
-    nodes: list[AdderNode] = []
-    counts: Counter[Pair] = Counter()
-    for digits in columns:
-        _count(digits, counts, 1)
-    while counts:
-        best = max(counts.items(), key=lambda item: (item[1], -abs(item[0][2]), item[0]))
-        if best[1] < 2:
-            break
-        first, second, distance, sign = best[0]
-        new = inputs + len(nodes)
-        used = False
-        for column, digits in enumerate(columns):
-            rest = set(digits)
-            added: list[Digit] = []
-            for source, shift, own in digits:
-                partner = (second, shift + distance, own * sign)
-                if source == first and (source, shift, own) in rest and partner in rest:
-                    if partner == (source, shift, own):
-                        continue
-                    rest -= {(source, shift, own), partner}
-                    added.append((new, min(shift, shift + distance), own))
-            if added:
-                used = True
-                _count(digits, counts, -1)
-                columns[column] = [d for d in digits if d in rest] + added
-                _count(columns[column], counts, 1)
-        assert used
-        nodes.append(AdderNode(first, second, max(-distance, 0), max(distance, 0), sign < 0))
-    depths = [0] * inputs
-    for node in nodes:
-        depths.append(max(depths[node.left], depths[node.right]) + 1)
-    outputs: list[AdderOutput] = []
-    for digits in columns:
-        heap = [(depths[source], -shift, source, sign) for source, shift, sign in digits]
-        heapq.heapify(heap)
-        while len(heap) > 1:
-            one, two = heapq.heappop(heap), heapq.heappop(heap)
-            if one[3] < 0 < two[3] or (one[3] == two[3] and one[1] < two[1]):
-                one, two = two, one
-            base = min(-one[1], -two[1])
-            nodes.append(AdderNode(one[2], two[2], -one[1] - base, -two[1] - base, one[3] != two[3]))
-            depths.append(max(one[0], two[0]) + 1)
-            heapq.heappush(heap, (depths[-1], -base, len(depths) - 1, one[3]))
-        if heap:
-            outputs.append(AdderOutput(heap[0][2], -heap[0][1], heap[0][3] < 0))
-        else:
-            outputs.append(AdderOutput(None, 0, False))
-    graph = AdderGraph.build(input_ranges, nodes, outputs)
-    graph.verify(weights)
-    return graph
+    largest = max((abs(int(v)) for v in (weights.min(), weights.max())), default=0) if weights.size else 0
+    if (largest * max(weights.shape[0], 1)).bit_length() > _LIMIT_BITS - 16:
+        raise ValueError(f"a coefficient has {largest.bit_length()} bits, too many for {weights.shape[0]} inputs")
+    return weights.astype(np.int64)
 
 
-def _count(digits: list[Digit], counts: Counter[Pair], step: int) -> None:
-    for position, (source, shift, sign) in enumerate(digits):
-        for other, other_shift, other_sign in digits[:position]:
-            if (other, other_shift) < (source, shift):
-                pair = (other, source, shift - other_shift, sign * other_sign)
-            else:
-                pair = (source, other, other_shift - shift, sign * other_sign)
-            counts[pair] += step
-            if not counts[pair]:
-                del counts[pair]
+def _distinct_columns(
+    columns: npt.NDArray[np.int64],
+) -> tuple[npt.NDArray[np.int64], list[int], list[int], list[int]]:
+    """Columns that differ by more than a power of two and a sign; for each original its place, shift and sign."""
+    kept: list[npt.NDArray[np.int64]] = []
+    known: dict[bytes, int] = {}
+    place: list[int] = []
+    shifts: list[int] = []
+    signs: list[int] = []
+    for column in columns:
+        used = column[column != 0]
+        if not len(used):
+            place.append(-1)
+            shifts.append(0)
+            signs.append(1)
+            continue
+        joint = int(np.bitwise_or.reduce(used))
+        shift = (joint & -joint).bit_length() - 1
+        odd = column >> shift
+        first = 1 if used[0] > 0 else -1
+        key = (odd * first).tobytes()
+        if key not in known:
+            known[key] = len(kept)
+            # The sign of the first of equal columns is the one that is built.
+            kept.append(odd)
+        mine = known[key]
+        place.append(mine)
+        shifts.append(shift)
+        signs.append(1 if np.array_equal(kept[mine], odd) else -1)
+    return np.array(kept, dtype=np.int64).reshape(len(kept), columns.shape[1]), place, shifts, signs
+
+
+def _least_depth(columns: npt.NDArray[np.int64]) -> int:
+    """Adder levels no graph can do without: each at most doubles the number of signed digits."""
+    size = np.abs(columns)
+    weight = np.bitwise_count(size ^ 3 * size).sum(axis=1)
+    return int(max(int(w) - 1 for w in weight).bit_length())
+
+
+def _scaled_ranges(
+    columns: npt.NDArray[np.int64], input_ranges: Sequence[tuple[int, int]]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Ranges for the search, halved until nothing in it can leave 64 bits; the graph's own ranges stay exact."""
+    spread = int(np.abs(columns).sum(axis=1).max()).bit_length()
+    peak = max(max(abs(low), abs(high)) for low, high in input_ranges).bit_length()
+    excess = max(spread + peak + 4 - _LIMIT_BITS, 0)
+    low = np.array([low >> excess for low, _ in input_ranges], dtype=np.int64)
+    high = np.array([-(-high >> excess) for _, high in input_ranges], dtype=np.int64)
+    return low, high

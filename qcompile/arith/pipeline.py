@@ -39,9 +39,7 @@ def assign_stages(
     return _earliest(operands, delays, high, input_stage)
 
 
-def _earliest(
-    operands: Sequence[Sequence[int]], delays: Sequence[float], period: float, input_stage: int
-) -> list[int]:
+def _earliest(operands: Sequence[Sequence[int]], delays: Sequence[float], period: float, input_stage: int) -> list[int]:
     stage: list[int] = []
     arrival: list[float] = []
     for node, sources in enumerate(operands):
