@@ -1,0 +1,28 @@
+"""In CI (``CI=true``) a skipped test is a failure: a tool that is missing must not look like a pass.
+
+ALLOWED_SKIPS holds the reasons, or their beginnings, that are fine everywhere.
+"""
+
+import os
+
+import pytest
+
+ALLOWED_SKIPS: tuple[str, ...] = ()
+
+
+def _unexpected_skips(config: pytest.Config) -> list[str]:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    skipped = reporter.stats.get("skipped", []) if reporter else []
+    reasons = ((report.nodeid, report.longrepr[2].removeprefix("Skipped: ")) for report in skipped)
+    return [f"{test}: {reason}" for test, reason in reasons if not reason.startswith(ALLOWED_SKIPS)]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if os.environ.get("CI") == "true" and _unexpected_skips(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if os.environ.get("CI") == "true":
+        for line in _unexpected_skips(config):
+            terminalreporter.write_line(f"FAILED in CI, skipped: {line}", red=True)
