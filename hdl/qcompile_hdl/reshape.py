@@ -32,14 +32,16 @@ class Collect(Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
+        # Only the valid flag and the counter need a reset.
+        result = Signal.like(self.o.payload, name="result", reset_less=True)
         free = Signal()
-        m.d.comb += free.eq(~self.o.valid | self.o.ready)
+        m.d.comb += [self.o.payload.eq(result), free.eq(~self.o.valid | self.o.ready)]
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         if self.count == 1:
             m.d.comb += self.i.ready.eq(free)
             with m.If(self.i.valid & self.i.ready):
-                m.d.sync += [self.o.payload.eq(self.i.payload), self.o.valid.eq(1)]
+                m.d.sync += [result.eq(self.i.payload), self.o.valid.eq(1)]
             return m
 
         beat = Signal(range(self.count))
@@ -49,10 +51,10 @@ class Collect(Component):
             gathered = Signal(self.width * (self.count - 1), reset_less=True)
             m.d.comb += self.i.ready.eq(free | ~last)
             shift_in = gathered.eq(Cat(gathered, self.i.payload)[self.width :])
-            finish = self.o.payload.eq(Cat(gathered, self.i.payload))
+            finish = result.eq(Cat(gathered, self.i.payload))
         else:
             m.d.comb += self.i.ready.eq(free)
-            shift_in = finish = self.o.payload.eq(Cat(self.o.payload, self.i.payload)[self.width :])
+            shift_in = finish = result.eq(Cat(result, self.i.payload)[self.width :])
         with m.If(self.i.valid & self.i.ready):
             with m.If(last):
                 m.d.sync += [finish, self.o.valid.eq(1), beat.eq(0)]
@@ -85,10 +87,8 @@ class Distribute(Component):
             self.o.valid.eq(left != 0),
             self.i.ready.eq((left == 0) | ((left == 1) & self.o.ready)),
         ]
-        with m.If(self.i.ready):
-            m.d.sync += left.eq(0)
-            with m.If(self.i.valid):
-                m.d.sync += [beats.eq(self.i.payload), left.eq(self.count)]
-        with m.Elif(self.o.ready):
+        with m.If(self.i.ready & self.i.valid):
+            m.d.sync += [beats.eq(self.i.payload), left.eq(self.count)]
+        with m.Elif(self.o.ready & self.o.valid):
             m.d.sync += [beats.eq(beats >> self.width), left.eq(left - 1)]
         return m

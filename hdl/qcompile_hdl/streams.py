@@ -25,13 +25,19 @@ class RegisterSlice(Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         skid = Signal.like(self.i.payload, name="skid", reset_less=True)
+        # Only the valid flags need a reset.
+        held = Signal.like(self.i.payload, name="held", reset_less=True)
         skid_valid = Signal()
         moves = Signal()
-        m.d.comb += [self.i.ready.eq(~skid_valid), moves.eq(~self.o.valid | self.o.ready)]
+        m.d.comb += [
+            self.o.payload.eq(held),
+            self.i.ready.eq(~skid_valid),
+            moves.eq(~self.o.valid | self.o.ready),
+        ]
         with m.If(moves):
             m.d.sync += [
                 self.o.valid.eq(self.i.valid | skid_valid),
-                self.o.payload.eq(Mux(skid_valid, skid, self.i.payload)),
+                held.eq(Mux(skid_valid, skid, self.i.payload)),
                 skid_valid.eq(0),
             ]
         with m.Elif(self.i.valid & ~skid_valid):

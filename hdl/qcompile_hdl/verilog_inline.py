@@ -13,7 +13,7 @@ BINARY = re.compile(rf"({OPERAND}) (==|!=|<|<=|>|>=|&|\||\^|\+|-) ({OPERAND})")
 CHAIN = re.compile(r"[\w'\[\]:]+ ([&|^]) [\w'\[\]:]+(?: \1 [\w'\[\]:]+)*")
 CHOICE = re.compile(rf"({OPERAND}) \? ({OPERAND}) : ({OPERAND})")
 CLOCKED = re.compile(r"  always @\(posedge \w+\)")
-REGISTER = re.compile(r"    (?:(?:(if|else if) \((.*?)\)|(else)) )?(\w+) <= (.*);")
+REGISTER = re.compile(r"    (?:(?:(if|else if) \((.*?)\)|(else)) )?(\w+(?:\[[\d:]+\])?) <= (.*);")
 # A longer expression keeps its own line.
 LONGEST_INLINED = 60
 
@@ -59,7 +59,7 @@ def inline(module: Module) -> None:
             return f"  assign {match[1]} = {rewrite(match[2], module.widths.get(match[1], 0))};"
         if match := REGISTER.fullmatch(line):
             keyword, condition, otherwise, target, value = match.groups()
-            assignment = f"{target} <= {_bare(expand(value, module.widths.get(target, 0)))};"
+            assignment = f"{target} <= {_bare(expand(value, width_of(target, module)))};"
             if keyword is None:
                 return f"    {otherwise} {assignment}" if otherwise else f"    {assignment}"
             if condition.startswith("!"):
@@ -120,6 +120,9 @@ def group_registers(module: Module) -> None:
             key.append(f"{match[1]} ({match[2]})" if match[1] else match[3] or "")
             branches.append(f"{match[4]} <= {match[5]};")
             position += 1
+        if not branches:
+            body.append(line)
+            continue
         if tuple(key) not in groups:
             groups[tuple(key)] = []
             body.append(tuple(key))
