@@ -14,7 +14,7 @@ from qcompile.ir import model
 from qcompile.ir.array import Array
 from qcompile.ir.graph import Graph, IRError, Node
 
-_MOVES = (model.Reshape, model.Transpose)
+_MOVES = (model.Reshape, model.Transpose, model.Take, model.MaxPool)
 FLOAT = np.dtype(np.float32)
 
 
@@ -70,7 +70,7 @@ class Builder:
 
     def quantize(self, x: Live, grid: Grid, name: str, origin: tuple[str, ...]) -> Live:
         """``x`` on ``grid``; ``x`` itself where it lies there already."""
-        if self._lies_on(x.name, grid):
+        if grid.quantizer.idempotent and self._lies_on(x.name, grid):
             return x
         return self.emit(model.Quantize(grid.quantizer, grid.axis), (x,), name, origin, x.dtype)
 
@@ -79,9 +79,7 @@ class Builder:
         axis = grid.axis
         while isinstance(node.op, _MOVES) and axis is None:
             node = self._nodes[node.inputs[0]]
-        return isinstance(node.op, model.Quantize) and Grid(node.op.quantizer, node.op.axis) == Grid(
-            grid.quantizer, axis
-        )
+        return isinstance(node.op, model.Quantize) and (node.op.quantizer, node.op.axis) == (grid.quantizer, axis)
 
     def finish(self, name: str, outputs: tuple[str, ...]) -> Graph:
         graph = Graph(model.MODEL, name, tuple(self._nodes.values()), outputs)

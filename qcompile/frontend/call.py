@@ -65,8 +65,8 @@ class Call:
     def as_real(self, value: Known | Live) -> Live:
         """``value`` as a node whose real value is the ONNX tensor."""
         if isinstance(value, Known):
-            if value.coded or value.grid is None:
-                value = Known(value.plain(), value.name, value.dtype, origin=value.origin) if value.coded else value
+            if value.coded:
+                value = Known(value.plain(), value.name, value.dtype, origin=value.origin)
             return self.builder.constant(value)
         if value.codes is None:
             return value
@@ -74,9 +74,8 @@ class Call:
 
     def _codes_as_real(self, value: Live, grid: Grid) -> Live:
         """Codes as numbers: ``real / scale + zero``, exact because the real value lies on the grid."""
-        quantizer = grid.quantizer
         plain = Live(value.name, value.shape, value.dtype)
-        scale, zero = quantizer.scale_array(len(value.shape), grid.axis)
+        scale, zero = grid.real_scale(len(value.shape))
         if not (scale == 1).all():
             plain = self.emit(model.Div(), plain, self.scalar(scale, "scale"), part="codes", dtype=value.dtype)
         if zero.any():

@@ -14,13 +14,13 @@ from qcompile.errors import Collector, CompileError, fail
 from qcompile.frontend.builder import Builder
 from qcompile.frontend.call import Call
 from qcompile.frontend.fold import fold
+from qcompile.frontend.grids import limits_of
 from qcompile.frontend.imported import Imported, TensorInfo
 from qcompile.frontend.load import load_model
 from qcompile.frontend.registry import OPERATORS, QONNX, STANDARD, canonical_domain
 from qcompile.frontend.values import Absent, Known, Live, Value
 from qcompile.ir import model
 
-_FLOATS = ("FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16")
 _REEXPORT = "check the file with onnx.checker.check_model(model, full_check=True) and export it again"
 
 
@@ -112,7 +112,7 @@ class _Reader:
             return None
         dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
         name = self.builder.unique(entry.name)
-        live = self.builder.emit(model.Input(tuple(shape), _limits(dtype)), (), name, (), dtype)
+        live = self.builder.emit(model.Input(tuple(shape), limits_of(dtype)), (), name, (), dtype)
         self.values[entry.name] = live
         return TensorInfo(entry.name, live.name, live.shape, dtype.name)
 
@@ -211,18 +211,6 @@ def _labels(nodes: list[Any]) -> list[str]:
         seen.add(label)
         labels.append(label)
     return labels
-
-
-def _limits(dtype: np.dtype[Any]) -> tuple[int, int] | None:
-    """The range of an integer element type; None for floating point."""
-    if dtype.kind == "b":
-        return (0, 1)
-    if dtype.kind in "iu":
-        return (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
-    if dtype.name in ("int2", "int4", "uint2", "uint4"):
-        bits = int(dtype.name[-1])
-        return (0, 2**bits - 1) if dtype.name[0] == "u" else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
-    return None
 
 
 def _has_activation_quantizers(graph: Any) -> bool:

@@ -15,7 +15,8 @@ Handler = Callable[["Call"], "Value | tuple[Value, ...]"]
 STANDARD = ""
 MICROSOFT = "com.microsoft"
 QONNX = "qonnx"
-"""One name for the domains in which QONNX operators are found; see `canonical_domain`."""
+CHANNELS_LAST = "channels_last"
+"""Names for the domains in which QONNX operators are found; see `canonical_domain`."""
 
 
 @dataclass(frozen=True)
@@ -40,20 +41,14 @@ def operator(*names: str, domain: str = STANDARD, folds: bool = True) -> Callabl
     return register
 
 
-_QONNX_DOMAINS = (
-    "onnx.brevitas",
-    "qonnx.custom_op.general",
-    "qonnx.custom_op.channels_last",
-    "finn.custom_op.general",
-    "finn.custom_op.fpgadataflow",
-    "qonnx",
-)
 _QONNX_WITHOUT_DOMAIN = ("Quant", "IntQuant", "BipolarQuant", "FloatQuant", "Trunc", "MultiThreshold")
 
 
 def canonical_domain(domain: str, op_type: str) -> str:
-    """The table's domain for a node: "" for ONNX's own spellings, `QONNX` for all of QONNX's (also none at all)."""
-    if domain in _QONNX_DOMAINS or domain.startswith(("qonnx.", "finn.")):
+    """The table's domain for a node: one name for all spellings of a domain, also for none at all."""
+    if "channels_last" in domain or "channelslast" in domain.lower():
+        return CHANNELS_LAST
+    if domain == "onnx.brevitas" or domain.startswith(("qonnx", "finn")):
         return QONNX
     if domain in ("", "ai.onnx"):
         return QONNX if op_type in _QONNX_WITHOUT_DOMAIN else STANDARD

@@ -9,6 +9,8 @@ from dataclasses import replace
 from math import prod
 from typing import overload
 
+import numpy as np
+
 from qcompile.frontend.call import Call
 from qcompile.frontend.values import Grid, Known, Live
 from qcompile.ir import model
@@ -29,7 +31,7 @@ def reshaped(call: Call, value: Known | Live, shape: tuple[int, ...], part: str 
     if isinstance(value, Known):
         grid = value.grid
         if grid is not None and grid.axis is not None:
-            grid = grid.along(_axis_after_reshape(call, value.shape, shape, grid))
+            grid = replace(grid, axis=_axis_after_reshape(call, value.shape, shape, grid))
         return replace(value, array=value.array.reshape(shape), grid=grid)
     return _moved(call, value, model.Reshape(shape), part)
 
@@ -45,7 +47,7 @@ def permuted(call: Call, value: Known | Live, axes: tuple[int, ...], part: str =
     if isinstance(value, Known):
         grid = value.grid
         if grid is not None and grid.axis is not None:
-            grid = grid.along(axes.index(grid.axis))
+            grid = replace(grid, axis=axes.index(grid.axis))
         return replace(value, array=value.array.transpose(axes), grid=grid)
     kept = [a for a in axes if value.shape[a] != 1]
     if kept == sorted(kept):
@@ -76,3 +78,16 @@ def _axis_after_reshape(call: Call, old: tuple[int, ...], new: tuple[int, ...], 
         f"reshapes {list(old)} to {list(new)}, which splits the quantizer's channel axis {grid.axis}",
         "quantize per tensor, or reshape the weights before export",
     )
+
+
+def taken(call: Call, value: Known | Live, axis: int, indices: tuple[int, ...], part: str = "") -> Known | Live:
+    """``numpy.take`` along ``axis``; a known tensor's quantizer loses the channels that go."""
+    if indices == tuple(range(value.shape[axis])):
+        return value
+    if isinstance(value, Live):
+        return _moved(call, value, model.Take(axis, indices), part)
+    grid = value.grid
+    if grid is not None and grid.axis == axis:
+        quantizer = grid.quantizer.picked(indices)
+        grid = replace(grid, quantizer=quantizer, axis=axis if quantizer.channels > 1 else None)
+    return replace(value, array=np.take(value.array, indices, axis), grid=grid)

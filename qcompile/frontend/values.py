@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,32 @@ from qcompile.numerics.quantizer import Quantizer
 
 @dataclass(frozen=True)
 class Grid:
-    """A quantizer, its channels along ``axis`` (None when shared by all)."""
+    """A quantizer, its channels along ``axis`` (None when shared by all).
+
+    The ONNX tensor of codes holds ``code * unit``: an integer as it is, a float8 as the number that it spells.
+    """
 
     quantizer: Quantizer
     axis: int | None = None
+    unit: Fraction = Fraction(1)
 
-    def along(self, axis: int | None) -> Grid:
-        return Grid(self.quantizer, axis)
+    def numbers(self, codes: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+        """What the ONNX tensor of ``codes`` holds, as float64."""
+        return np.asarray(codes * float(self.unit), np.float64)
+
+    def real_scale(self, rank: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """``(s, z)`` with real = s * (number - z), shaped to broadcast; the file's scale and zero point."""
+        scale, zero = self.quantizer.scale_array(rank, self.axis)
+        return scale / float(self.unit), zero
+
+    def same_line(self, other: Grid) -> bool:
+        """Whether both give every number the same real value (limits and rounding may differ)."""
+        return (self.axis, self.unit, self.quantizer.scale, self.quantizer.zero_point) == (
+            other.axis,
+            other.unit,
+            other.quantizer.scale,
+            other.quantizer.zero_point,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +68,9 @@ class Known:
         if self.grid is None:
             return self.array
         codes = self.grid.quantizer.codes(self.array, self.grid.axis)
-        return (codes if self.coded else self.grid.quantizer.values(codes, self.grid.axis)).astype(self.dtype)
+        if self.coded:
+            return self.grid.numbers(codes).astype(self.dtype)
+        return self.grid.quantizer.values(codes, self.grid.axis).astype(self.dtype)
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import log2
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +32,11 @@ class Quantizer:
     rounding: Rounding = Rounding.HALF_EVEN
     zero_first: bool = False
 
+    every_integer: ClassVar[bool] = True
+    """Every integer of the span is a code whose own value is rounded to it; not so for some subclasses."""
+    idempotent: ClassVar[bool] = True
+    """Quantizing a value of the grid again does not change it."""
+
     def __post_init__(self) -> None:
         if any(s <= 0 for s in self.scale):
             raise ValueError("a scale must be positive")
@@ -44,6 +51,16 @@ class Quantizer:
     @property
     def span(self) -> Span | None:
         return None if self.low is None or self.high is None else Span(self.low, self.high)
+
+    def picked(self, channels: Sequence[int]) -> Self:
+        """The quantizer of a tensor that has these channels, in this order."""
+        if self.channels == 1:
+            return self
+        return replace(
+            self,
+            scale=tuple(self.scale_of(c) for c in channels) if len(self.scale) > 1 else self.scale,
+            zero_point=tuple(self.zero_of(c) for c in channels) if len(self.zero_point) > 1 else self.zero_point,
+        )
 
     def scale_of(self, channel: int) -> Fraction:
         return self.scale[channel % len(self.scale)]

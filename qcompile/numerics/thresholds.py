@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import gcd, lcm
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,7 @@ class ThresholdQuantizer(Quantizer):
     step: int = 1
 
     every_integer: ClassVar[bool] = False
+    idempotent: ClassVar[bool] = False
 
     @classmethod
     def of(
@@ -40,6 +42,11 @@ class ThresholdQuantizer(Quantizer):
     @property
     def channels(self) -> int:
         return len(self.at)
+
+    def picked(self, channels: Sequence[int]) -> Self:
+        if self.channels == 1:
+            return self
+        return replace(self, at=tuple(self.at[c % len(self.at)] for c in channels))
 
     def code(self, value: Fraction | int, channel: int = 0) -> int:
         assert self.low is not None

@@ -50,5 +50,7 @@ def _idle(graph: Graph, node: Node, op: Quantize) -> bool:
 
 def _among(first: Quantizer, second: Quantizer) -> bool:
     """Whether every code of ``first`` is one of ``second`` (which then rounds nothing: values are on the grid)."""
+    if not second.every_integer:
+        return first == second and second.idempotent
     low = second.low is None or (first.low is not None and first.low >= second.low)
     return low and (second.high is None or (first.high is not None and first.high <= second.high))

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from qcompile.ir.graph import Graph, Level, Node
 from qcompile.ir.model import MODEL, Clip, Constant, Curve, LeakyRelu, MaxPool, Reshape, Transpose
+from qcompile.numerics.curves import CURVES
 from qcompile.passes.naming import fresh_name
 
 
@@ -47,8 +48,10 @@ def _next_hoist(graph: Graph) -> tuple[Node, tuple[Node, ...]] | None:
 def _commutes(graph: Graph, node: Node) -> bool:
     """Whether ``node`` is one non-decreasing function for all elements."""
     match node.op:
-        case Clip() | Curve():
+        case Clip():
             return True
+        case Curve(function=function):
+            return CURVES[function].ascends
         case LeakyRelu():
             slope = graph.by_name[node.inputs[1]].op
             return isinstance(slope, Constant) and slope.value.values.size == 1 and float(slope.value.values.min()) >= 0

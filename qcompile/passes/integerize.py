@@ -345,7 +345,8 @@ def _quantize(build: _Builder, node: Node) -> _Value:
     affine = value.affine()
     span = build.types[value.node].span
     same = (
-        affine is not None
+        quantizer.every_integer
+        and affine is not None
         and affine.scale == quantizer.scale
         and len(affine.offset) == len(quantizer.zero_point) == 1
         and affine.offset[0] == -quantizer.zero_point[0] * quantizer.scale[0]
@@ -374,11 +375,7 @@ def _per_physical_channel(quantizer: Quantizer, value: Carried, axis_index: npt.
             "per-channel activation scales along another axis than the channels",
             "use one scale per activation tensor",
         )
-    return replace(
-        quantizer,
-        scale=tuple(quantizer.scale_of(int(c)) for c in found),
-        zero_point=tuple(quantizer.zero_of(int(c)) for c in found),
-    )
+    return quantizer.picked(found.tolist())
 
 
 def _quantize_input(build: _Builder, node: Node, raw: _Raw, quantizer: Quantizer) -> _Value:

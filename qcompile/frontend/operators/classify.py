@@ -22,12 +22,3 @@ def softmax(call: Call) -> Value:
     # Before opset 13 all axes from ``axis`` on are normalized together.
     flat = call.reshape(x, (*x.shape[:axis], int(np.prod(x.shape[axis:]))), part="flat")
     return call.reshape(call.emit(model.Softmax(axis), flat), x.shape, part="output")
-
-
-@operator("ArgMax")
-def argmax(call: Call) -> Value:
-    x = call.real(0)
-    if call.attribute("select_last_index", 0):
-        raise call.refuse("QC104", "select_last_index=1", "the first of equal elements is supported")
-    op = model.ArgMax(call.attribute("axis", 0) % len(x.shape), bool(call.attribute("keepdims", 1)))
-    return call.emit(op, x, dtype=np.dtype(np.int64))

@@ -1,17 +1,23 @@
-"""Element-by-element operators."""
+"""Element-by-element arithmetic."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
-import onnx
 
+from qcompile.errors import CompileError
 from qcompile.frontend.builder import as_float64
 from qcompile.frontend.call import Call
+from qcompile.frontend.fold import fold
+from qcompile.frontend.grids import channels_of
 from qcompile.frontend.registry import operator
 from qcompile.frontend.values import Grid, Known, Live, Value
 from qcompile.ir import model
+from qcompile.numerics.bipolar import BipolarQuantizer
+from qcompile.numerics.quantizer import Quantizer
+from qcompile.numerics.rounding import Rounding
 
 
 def _constant_last(call: Call) -> tuple[Live, Live]:
@@ -26,10 +32,48 @@ def add(call: Call) -> Value:
     return call.emit(model.Add(), x, y, dtype=x.dtype)
 
 
-@operator("Mul")
-def mul(call: Call) -> Value:
+@operator("Mul", folds=False)
+def mul(call: Call) -> Value | tuple[Value, ...]:
+    a, b = call.value(0), call.value(1)
+    if isinstance(a, Known) and isinstance(b, Known):
+        return rescaled(call, a, b, divide=False) or rescaled(call, b, a, divide=False) or fold(call)
     x, y = _constant_last(call)
     return call.emit(model.Mul(), x, y, dtype=x.dtype)
+
+
+def rescaled(call: Call, x: Known, factor: Known, *, divide: bool) -> Known | None:
+    """A quantized constant times (or divided by) positive numbers: its scale changes, its codes stay.
+
+    None where that cannot be said with one scale per channel.
+    """
+    grid = x.grid
+    if grid is None or x.coded or type(grid.quantizer) not in (Quantizer, BipolarQuantizer):
+        return None
+    numbers = factor.plain().astype(np.float64)
+    if np.broadcast_shapes(numbers.shape, x.shape) != x.shape or not (numbers > 0).all():
+        return None
+    own = np.array([float(s) for s in grid.quantizer.scale])
+    if len(own) > 1 and grid.axis is not None:
+        own = own.reshape([-1 if a == grid.axis else 1 for a in range(x.array.ndim)])
+    try:
+        axis, (scales, factors) = channels_of(call, x.shape, np.broadcast_to(own, own.shape), numbers)
+    except CompileError:
+        return None
+    if grid.axis not in (None, axis):
+        axis = grid.axis
+    count = max(len(scales), len(factors))
+    pairs = [
+        (grid.quantizer.scale_of(i), Fraction(float(factors[i % len(factors)]))) for i in range(count)
+    ]
+    scale = tuple(s / f if divide else s * f for s, f in pairs)
+    quantizer = replace(grid.quantizer, scale=scale)
+    spread = numbers if numbers.ndim else float(numbers)
+    return replace(
+        x,
+        array=x.array / spread if divide else x.array * spread,
+        grid=replace(grid, quantizer=quantizer, axis=axis if quantizer.channels > 1 else None),
+        origin=(*x.origin, call.name),
+    )
 
 
 @operator("Sub")
@@ -43,16 +87,19 @@ def sub(call: Call) -> Value:
     return call.emit(model.Add(), first, second, dtype=a.dtype)
 
 
-@operator("Div")
-def div(call: Call) -> Value:
-    """A division stays one: the reciprocal of the divisor is rarely a float."""
+@operator("Div", folds=False)
+def div(call: Call) -> Value | tuple[Value, ...]:
+    """A division stays one: the reciprocal of the divisor is rarely a float. Integers divide towards zero."""
     divisor = call.known(1, "divisor")
-    x = call.real(0)
-    if x.dtype.kind in "iu":
-        raise call.refuse("QC104", "division of integers", "divide in floating point and round where needed")
-    if not divisor.plain().all():
+    dividend = call.value(0)
+    if isinstance(dividend, Known):
+        return rescaled(call, dividend, divisor, divide=True) or fold(call)
+    if not divisor.plain().astype(np.float64).all():
         raise call.refuse("QC106", "division by zero", "train or export again")
-    return call.emit(model.Div(), x, call.as_real(divisor), dtype=x.dtype)
+    quotient = call.emit(model.Div(), call.real(0), call.as_real(divisor), dtype=dividend.dtype)
+    if dividend.dtype.kind not in "iu":
+        return quotient
+    return call.quantize(quotient, Grid(Quantizer((Fraction(1),), rounding=Rounding.ZERO)), part="integer")
 
 
 @operator("Neg")
@@ -67,48 +114,6 @@ def relu(call: Call) -> Value:
     return call.emit(model.Clip(0.0, None), x, dtype=x.dtype)
 
 
-@operator("Clip", folds=False)
-def clip(call: Call) -> Value:
-    """Bounds are attributes before opset 11, inputs since. On codes it narrows the grid (Brevitas QCDQ)."""
-    x = call.value(0)
-    if call.version >= 11:
-        low = call.number(1, "min") if call.has(1) else None
-        high = call.number(2, "max") if call.has(2) else None
-    else:
-        low, high = call.attribute("min"), call.attribute("max")
-    low = None if low is None or low <= _LOWEST else float(low)
-    high = None if high is None or high >= -_LOWEST else float(high)
-    if isinstance(x, Known):
-        return _clip_known(x, low, high)
-    if x.codes is not None and x.source is not None:
-        return _narrowed(call, x, x.codes, x.source, low, high)
-    return call.emit(model.Clip(low, high), call.as_real(x), dtype=x.dtype)
-
-
-_LOWEST = float(np.finfo(np.float32).min)
-"""Exporters write an open bound as infinity or as the largest float."""
-
-
-def _clip_known(x: Known, low: float | None, high: float | None) -> Value:
-    plain = x.plain()
-    array = np.clip(plain.astype(np.float64), low, high).astype(plain.dtype)
-    integer = plain.dtype.kind in "iu" and low is not None and high is not None
-    limits = (int(low), int(high)) if integer and low is not None and high is not None else None
-    return Known(array, x.name, x.dtype, limits=limits, origin=x.origin)
-
-
-def _narrowed(
-    call: Call, x: Live, grid: Grid, source: Live, low: float | None, high: float | None
-) -> Live:
-    q = grid.quantizer
-    lows = [v for v in (q.low, None if low is None else int(low)) if v is not None]
-    highs = [v for v in (q.high, None if high is None else int(high)) if v is not None]
-    narrow = replace(q, low=max(lows) if lows else None, high=min(highs) if highs else None)
-    call.dialects.add("qcdq")
-    result = call.quantize(source, Grid(narrow, grid.axis))
-    return Live(result.name, result.shape, x.dtype, Grid(narrow, grid.axis), source)
-
-
 @operator("LeakyRelu")
 def leaky_relu(call: Call) -> Value:
     slope = call.attribute("alpha", 0.01)
@@ -121,23 +126,34 @@ def prelu(call: Call) -> Value:
     return call.emit(model.LeakyRelu(), call.real(0), call.as_real(slope))
 
 
-@operator("Sigmoid", "Tanh", "Exp")
-def curve(call: Call) -> Value:
-    return call.emit(model.Curve(call.op_type.lower()), call.real(0))
+@operator("Sum", "Mean")
+def total(call: Call) -> Value:
+    """The sum of all operands; their mean is its quotient by their number."""
+    result = call.real(0)
+    for index in range(1, len(call.operands)):
+        result = call.emit(model.Add(), result, call.real(index), part=f"term{index}", dtype=result.dtype)
+    if call.op_type == "Mean":
+        count = call.scalar(float(len(call.operands)), "count")
+        result = call.emit(model.Div(), result, count, dtype=result.dtype)
+    return result
 
 
-@operator("Cast")
-def cast(call: Call) -> Value:
-    """Reals do not change where the target type holds all of them; what would round is refused."""
-    x = call.value(0)
-    target = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(call.attribute("to")))
-    live = call.as_real(x)
-    if target.kind == "f" or target == x.dtype:
-        return Live(live.name, live.shape, target)
-    raise call.refuse(
-        "QC104",
-        f"from {x.dtype.name} to {target.name}",
-        "casts to floating point are supported; express rounding with Round, Floor or QuantizeLinear",
-    )
+@operator("Max", "Min")
+def extreme(call: Call) -> Value:
+    """With a single constant number it is a Clip, the form that activations have."""
+    result = call.value(0)
+    for index in range(1, len(call.operands)):
+        other = call.value(index)
+        if isinstance(result, Known):
+            result, other = other, result
+        result = _extreme_of_two(call, call.as_real(result), other)
+    return result
 
 
+def _extreme_of_two(call: Call, x: Live, other: Known | Live) -> Live:
+    greatest = call.op_type == "Max"
+    if isinstance(other, Known) and other.array.size == 1 and len(other.shape) <= len(x.shape):
+        bound = float(as_float64(other.plain(), other.name).ravel()[0])
+        return call.emit(model.Clip(bound, None) if greatest else model.Clip(None, bound), x, dtype=x.dtype)
+    op = model.Maximum() if greatest else model.Minimum()
+    return call.emit(op, x, call.as_real(other), dtype=x.dtype)

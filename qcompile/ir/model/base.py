@@ -15,13 +15,19 @@ import numpy.typing as npt
 from qcompile.ir.array import Array
 from qcompile.ir.graph import IRError, Level, Op
 from qcompile.ir.window import Window
+from qcompile.numerics.bipolar import BipolarQuantizer
+from qcompile.numerics.minifloat import MiniFloatQuantizer
 from qcompile.numerics.quantizer import Quantizer
 from qcompile.numerics.rounding import Rounding
+from qcompile.numerics.thresholds import ThresholdQuantizer
 
 Reals = npt.NDArray[np.float64]
 
 MODEL = Level("model")
-PARAMETERS: dict[str, type] = {cls.__name__: cls for cls in (Window, Quantizer, Rounding)}
+PARAMETERS: dict[str, type] = {
+    cls.__name__: cls
+    for cls in (Window, Rounding, Quantizer, BipolarQuantizer, MiniFloatQuantizer, ThresholdQuantizer)
+}
 
 
 @dataclass(frozen=True)
