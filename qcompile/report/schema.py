@@ -3,8 +3,6 @@
 Keys may be added within a version; a key that changes its meaning or goes away raises ``SCHEMA_VERSION``.
 """
 
-from __future__ import annotations
-
 import json
 import types
 from collections.abc import Iterator, Mapping
@@ -132,8 +130,6 @@ def _check(value: Any, expected: Any, path: str) -> Iterator[str]:
     origin = get_origin(expected)
     if is_typeddict(expected):
         yield from _check_keys(value, expected, path)
-    elif origin is NotRequired:
-        yield from _check(value, get_args(expected)[0], path)
     elif origin in (types.UnionType, Union):
         options = [list(_check(value, option, path)) for option in get_args(expected)]
         if all(options):
@@ -159,11 +155,10 @@ def _check_keys(value: Any, expected: Any, path: str) -> Iterator[str]:
         yield f"{path} is {_named(value)}, not an object"
         return
     hints = get_type_hints(expected)
-    required = get_type_hints(expected, include_extras=True)
     for key, kind in hints.items():
         if key in value:
             yield from _check(value[key], kind, f"{path}.{key}")
-        elif get_origin(required[key]) is not NotRequired:
+        elif key in expected.__required_keys__:
             yield f"{path}.{key} is missing"
     for key in value:
         if key not in hints:

@@ -43,12 +43,12 @@ def _fit_line(report: Mapping[str, Any]) -> str:
         return ""
     totals, available = report["totals"], report["available"]
     shares = ", ".join(
-        f"{totals[key] / available[key]:.0%} of the {title}s"
+        f"{totals[key] / available[key]:.1%} of the {title}s"
         for key, title in _RESOURCES.items()
         if key != "dsp" and available[key] and totals[key]
     )
     if report["fits"]:
-        return f"fits      yes: an estimated {shares or '0% of the part'}, no multiplier"
+        return f"fits      yes: an estimated {shares or 'nothing of the part'}, no multiplier"
     return "\n          ".join(["fits      NO", *report.get("excess", [f"an estimated {shares}"])])
 
 
@@ -101,7 +101,7 @@ def _layers(report: Mapping[str, Any]) -> str:
         Column("LUT", right=True),
         Column("FF", right=True),
         Column("BRAM18", right=True),
-        Column("latency", right=True),
+        Column("cycles", right=True),
     ]
     rows = []
     for layer in report["layers"]:
