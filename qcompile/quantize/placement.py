@@ -59,6 +59,7 @@ class _State(Enum):
     CONSTANT = "constant"
     ON_GRID = "on a grid"
     OPEN = "a real number, not quantized yet"
+    ON_HOST = "computed behind the hardware, from a softmax or argmax"
 
 
 def find_places(graph: Graph) -> dict[str, Place]:
@@ -102,8 +103,7 @@ class _Placement:
         for node in self.graph.nodes:
             self.state[node.name] = self.visit(node)
         for name in self.graph.outputs:
-            if not isinstance(self.graph.by_name[name].op, HOST):
-                self.need(name)
+            self.need(name)
         return {node.name: self.place(node.name) for node in self.graph.nodes if node.name in self.wanted}
 
     def place(self, name: str) -> Place:
@@ -128,7 +128,10 @@ class _Placement:
                 return _State.OPEN
             case MaxPool() | Reshape() | Transpose():
                 self.need(node.inputs[0])
-                return _State.ON_GRID
+                return _State.ON_HOST if self.state[node.inputs[0]] is _State.ON_HOST else _State.ON_GRID
+            case Softmax() | ArgMax():
+                self.need(node.inputs[0])
+                return _State.ON_HOST
             case Add() | Mul() | Div() | Clip() | LeakyRelu() | Curve():
                 return self.element_by_element(node)
         for name in node.inputs:

@@ -65,9 +65,11 @@ def quantize(
     places = find_places(graph)
     _check_overrides(places, options, diagnostics)
     diagnostics.check()
-    calibration_samples = _samples(graph, samples, options, diagnostics) if places else {}
-    calibration = calibrate(graph, calibration_samples, places, options)
-    return _Builder(graph, places, calibration, calibration_samples, options).build().verify()
+    if not places:
+        return graph
+    arrays = _samples(graph, samples, options, diagnostics)
+    calibration = calibrate(graph, arrays, places, options)
+    return _Builder(graph, places, calibration, arrays, options).build().verify()
 
 
 def _check_overrides(places: dict[str, Place], options: QuantizeOptions, diagnostics: Collector) -> None:
@@ -193,7 +195,7 @@ class _Builder:
             return node.name
         match node.op:
             case Input():
-                self.values[node.name] = self.samples.get(node.name, np.zeros((0, *node.op.shape)))
+                self.values[node.name] = self.samples[node.name]
             case Quantize(quantizer=q) if (
                 node.inputs[0] not in self.constants and q.span is not None and q.channels == 1
             ):

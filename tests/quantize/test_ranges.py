@@ -1,0 +1,105 @@
+"""Scales from observed values."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from qcompile.numerics.span import Span
+from qcompile.quantize.ranges import (
+    channel_scales,
+    covering_scale,
+    exponent_below,
+    integer_grid,
+    least_error_scale,
+    minmax_scale,
+    percentile_scale,
+)
+
+UINT8, INT8, NARROW8 = Span(0, 255), Span(-128, 127), Span(-127, 127)
+
+
+@pytest.mark.parametrize("reach", [0.1, 1.0, 0.99, 127.5, 127.51, 255.0, 255.5, 255.6, 1e-20, 3e8])
+@pytest.mark.parametrize("codes", [1, 7, 127, 255])
+def test_a_power_of_two_scale_is_the_least_that_covers(reach: float, codes: int) -> None:
+    scale = covering_scale(reach, codes, pow2=True)
+    limit = codes + Fraction(1, 2)
+    assert Fraction(reach) / scale <= limit * (1 + Fraction(1, 2**50))
+    assert Fraction(reach) / (scale / 2) > limit * (1 - Fraction(1, 2**50))
+    assert scale.numerator.bit_count() == scale.denominator.bit_count() == 1
+
+
+def test_a_free_scale_is_a_float32_number() -> None:
+    scale = covering_scale(0.3, 127, pow2=False)
+    assert scale == Fraction(float(np.float32(0.3 / 127)))
+
+
+def test_minmax_clips_nothing_on_either_side() -> None:
+    assert minmax_scale(np.array([-1.0, 0.5]), INT8, pow2=True) == Fraction(1, 128)
+    assert minmax_scale(np.array([-1.0, 0.5]), NARROW8, pow2=True) == Fraction(1, 64)
+    assert minmax_scale(np.array([-1.01, 0.5]), INT8, pow2=True) == Fraction(1, 64)
+    assert minmax_scale(np.array([-0.1, 0.99]), INT8, pow2=True) == Fraction(1, 128)
+    assert minmax_scale(np.array([0.0, 1.0]), UINT8, pow2=False) == Fraction(float(np.float32(1 / 255)))
+
+
+def test_values_that_are_all_zero_get_scale_one() -> None:
+    zeros = np.zeros(8)
+    for pow2 in (False, True):
+        assert minmax_scale(zeros, INT8, pow2) == least_error_scale(zeros, INT8, pow2) == 1
+        assert percentile_scale(zeros, INT8, 99.9, pow2) == 1
+
+
+def test_a_percentile_ignores_an_outlier() -> None:
+    values = np.append(np.linspace(0, 1, 9999), 1000.0)
+    assert percentile_scale(values, UINT8, 99.9, pow2=True) == Fraction(1, 128)
+    assert percentile_scale(values, UINT8, 100, pow2=True) == minmax_scale(values, UINT8, pow2=True) == 4
+
+
+def test_a_percentile_of_mostly_zeros_falls_back_to_the_whole_range() -> None:
+    values = np.append(np.zeros(9999), 1.0)
+    assert percentile_scale(values, UINT8, 99.0, pow2=True) == Fraction(1, 128)
+
+
+@pytest.mark.parametrize("pow2", [False, True])
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+def test_the_least_error_scale_is_no_worse_than_covering_everything(pow2: bool, bits: int) -> None:
+    values = np.random.default_rng(bits).standard_t(3, 4000)
+    span = Span.of_bits(bits, True)
+
+    def error(scale: Fraction) -> float:
+        codes = np.clip(np.rint(values / float(scale)), span.low, span.high)
+        return float(np.square(values - codes * float(scale)).sum())
+
+    assert error(least_error_scale(values, span, pow2)) <= error(minmax_scale(values, span, pow2))
+
+
+def test_channels_get_scales_of_their_own() -> None:
+    weights = np.array([[1.0, -8.0], [0.25, 0.5]])
+    assert channel_scales(weights, 0, Span(-7, 7), "minmax", pow2=True) == (2, Fraction(1, 8))
+    assert channel_scales(weights, 1, Span(-7, 7), "minmax", pow2=True) == (Fraction(1, 4), 2)
+
+
+def test_integer_images_keep_every_value_if_the_bits_suffice() -> None:
+    images = np.array([0.0, 7.0, 255.0])
+    assert integer_grid(images, None, 8) == (1, Span(0, 255))
+    assert integer_grid(images, None, 6) == (4, Span(0, 63))
+    assert integer_grid(np.array([0.0, 16.0]), None, 8) == (1, Span(0, 31))
+    assert integer_grid(np.array([-3.0, 16.0]), None, 8) == (1, Span(-32, 31))
+
+
+def test_integer_types_use_their_limits_whatever_the_samples() -> None:
+    assert integer_grid(np.array([1.0, 2.0]), (-128, 127), 8) == (1, Span(-128, 127))
+    assert integer_grid(np.array([1.0, 2.0]), (-128, 127), 4) == (16, Span(-8, 7))
+
+
+def test_fractions_constants_and_huge_numbers_have_no_integer_grid() -> None:
+    for values in ([0.0, 0.5], [0.0, 0.0], [0.0, 65536.0]):
+        assert integer_grid(np.array(values), None, 8) is None
+
+
+def test_the_exponent_below_a_scale_is_exact_at_powers_of_two() -> None:
+    for exponent in range(-40, 40):
+        assert exponent_below(Fraction(2) ** exponent) == exponent
+        assert exponent_below(Fraction(2) ** exponent * Fraction(3, 2)) == exponent
