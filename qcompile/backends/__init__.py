@@ -1,0 +1,1 @@
+"""Backends: a scheduled design as source text."""

@@ -1,0 +1,50 @@
+"""A design as Verilog files: the structure from Amaranth, a readable module per datapath."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import qcompile_hdl as hdl
+from qcompile.backends.amaranth.layers import Core, LayerModule
+from qcompile.backends.verilog import render_datapath
+from qcompile.ir import hardware
+from qcompile.ir.graph import Node
+from qcompile.schedule.design import Design, Layer
+
+
+@dataclass(frozen=True)
+class Rtl:
+    """File name to Verilog text; ``top`` is the module with the AXI4-Stream pins. Widths of TDATA in bits."""
+
+    top: str
+    files: dict[str, str]
+    in_width: int
+    out_width: int
+    in_beats: int
+    out_beats: int
+
+
+def emit(design: Design, name: str) -> Rtl:
+    """The RTL of ``design`` with top module ``name``; the same bytes for the same design."""
+    graph = design.graph
+    by_layer: dict[str, list[Node]] = {}
+    for node in graph.nodes:
+        if not isinstance(node.op, hardware.Input | hardware.Output):
+            assert isinstance(node.op, hardware.HardwareOp)
+            by_layer.setdefault(node.op.layer, []).append(node)
+    modules = {layer: LayerModule(design, nodes, f"{name}_{layer}_datapath") for layer, nodes in by_layer.items()}
+    core = Core(design, modules)
+    source, sink = graph.types[core.source], graph.types[core.sink]
+    top = hdl.AxiStreamTop(core, in_width=source.width, out_width=sink.width, out_beats=sink.beats)
+    about = {layer.name: _about(layer) for layer in design.layers}
+    comments = {f"{name}_core_{layer}": text for layer, text in about.items() if layer in modules}
+    files = {f"{name}.v": hdl.to_verilog(top, name, comments=comments)}
+    for layer, path in design.datapaths.items():
+        module = f"{name}_{layer}_datapath"
+        files[f"{module}.v"] = render_datapath(module, path, f"Datapath of layer {layer}.\n{about[layer]}")
+    return Rtl(name, files, -(-source.width // 8) * 8, -(-sink.width // 8) * 8, source.beats, sink.beats)
+
+
+def _about(layer: Layer) -> str:
+    nodes = ", ".join(layer.origin) or "no ONNX node of its own"
+    return f"Layer {layer.name} implements {nodes}.\nEngine: {layer.engine} ({layer.reason})."

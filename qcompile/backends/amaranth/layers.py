@@ -1,0 +1,156 @@
+"""Amaranth modules of a design: one per layer, and the core that joins them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import ClockSignal, Instance, Module, unsigned
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+import qcompile_hdl as hdl
+from qcompile.ir import hardware
+from qcompile.ir.graph import Node
+from qcompile.schedule.design import Design
+
+
+def _signature(width: int) -> Any:
+    return stream.Signature(unsigned(width))
+
+
+class _Streams(wiring.Component):  # type: ignore[misc, unused-ignore]
+    """Shared wiring of nodes: a value with several users is forked."""
+
+    def _fork(self, m: Module, name: str, source: Any, users: int) -> list[Any]:
+        if users == 1:
+            return [source]
+        width = len(source.payload)
+        m.submodules[f"{name}_fork"] = fork = hdl.Fork(width, users)
+        wiring.connect(m, source, fork.i)
+        return [fork.o[k] for k in range(users)]
+
+
+class LayerModule(_Streams):
+    """All components of one layer. Streams ``i0``, ``i1`` … are its operands from other layers, ``o`` its result."""
+
+    def __init__(self, design: Design, nodes: list[Node], datapath_module: str) -> None:
+        self.design = design
+        self.nodes = nodes
+        self.datapath_module = datapath_module
+        inside = {node.name for node in nodes}
+        self.operands = [name for node in nodes for name in node.inputs if name not in inside]
+        types = design.graph.types
+        ports: dict[str, Any] = {f"i{k}": In(_signature(types[name].width)) for k, name in enumerate(self.operands)}
+        ports["o"] = Out(_signature(types[nodes[-1].name].width))
+        super().__init__(ports)
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        outside = [wiring.flipped(getattr(self, f"i{k}")) for k in range(len(self.operands))]
+        ready: dict[str, Any] = {}
+        for node in self.nodes:
+            sources = [ready[name] if name in ready else outside.pop(0) for name in node.inputs]
+            ready[node.name] = self._component(m, node, sources)
+        wiring.connect(m, ready[self.nodes[-1].name], wiring.flipped(self.o))
+        return m
+
+    def _component(self, m: Module, node: Node, sources: list[Any]) -> Any:
+        """The node's component, connected to ``sources``; its output stream."""
+        types = self.design.graph.types
+        part = node.name.rpartition(".")[2]
+        operand = types[node.inputs[0]]
+        component: Any
+        match node.op:
+            case hardware.SlidingWindow(height=height, width=width, window=window, fill=fill):
+                component = hdl.Window(
+                    operand.width,
+                    height,
+                    width,
+                    window.kernel,
+                    window.strides,
+                    window.pads,
+                    window.dilations,
+                    _packed(fill, [lane.width for lane in types[node.name].lanes[: len(fill)]]),
+                )
+            case hardware.Pipeline():
+                return self._pipeline(m, node.op, sources, types[node.name].width)
+            case hardware.Collect(count=count):
+                component = hdl.Collect(operand.width, count)
+            case hardware.Distribute(count=count):
+                component = hdl.Distribute(operand.width // count, count)
+            case hardware.SumBeats(count=count):
+                lanes = [
+                    hdl.Lane(a.width, a.signed, b.width)
+                    for a, b in zip(operand.lanes, types[node.name].lanes, strict=True)
+                ]
+                component = hdl.Accumulate(lanes, count)
+            case hardware.Fifo(depth=depth):
+                component = hdl.StreamFifo(operand.width, depth)
+            case hardware.RegisterSlice():
+                component = hdl.RegisterSlice(operand.width)
+                part = "slice"
+            case _:
+                raise TypeError(f"no component for {node.op.mnemonic}")
+        m.submodules[part] = component
+        wiring.connect(m, sources[0], component.i)
+        return component.o
+
+    def _pipeline(self, m: Module, op: hardware.Pipeline, sources: list[Any], width: int) -> Any:
+        source = sources[0]
+        if len(sources) > 1:
+            m.submodules.join = join = hdl.Join([len(s.payload) for s in sources])
+            for k, one in enumerate(sources):
+                wiring.connect(m, one, getattr(join, f"i{k}"))
+            source = join.o
+        m.submodules.control = control = hdl.StallPipeline(op.latency, len(source.payload), width)
+        wiring.connect(m, source, control.i)
+        m.submodules.datapath = Instance(
+            self.datapath_module,
+            i_clk=ClockSignal(),
+            i_enable=control.enable,
+            i_x=control.x,
+            o_y=control.y,
+        )
+        return control.o
+
+
+def _packed(codes: tuple[int, ...], widths: list[int]) -> int:
+    """Two's complement codes side by side, the first lowest."""
+    beat, place = 0, 0
+    for code, width in zip(codes, widths, strict=True):
+        beat |= (code & ((1 << width) - 1)) << place
+        place += width
+    return beat
+
+
+class Core(_Streams):
+    """The network between its pins: streams ``i`` and ``o``."""
+
+    def __init__(self, design: Design, modules: dict[str, LayerModule]) -> None:
+        self.design = design
+        self.modules = modules
+        graph = design.graph
+        (source,) = (n for n in graph.nodes if isinstance(n.op, hardware.Input))
+        self.source = source.name
+        self.sink = graph.by_name[graph.outputs[0]].inputs[0]
+        types = graph.types
+        super().__init__({"i": In(_signature(types[self.source].width)), "o": Out(_signature(types[self.sink].width))})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        results = {self.source: wiring.flipped(self.i)}
+        for layer, module in self.modules.items():
+            m.submodules[layer] = module
+            results[module.nodes[-1].name] = module.o
+        consumers: dict[str, list[Any]] = {name: [] for name in results}
+        for module in self.modules.values():
+            for k, name in enumerate(module.operands):
+                consumers[name].append(getattr(module, f"i{k}"))
+        consumers[self.sink].append(wiring.flipped(self.o))
+        for name, sinks in consumers.items():
+            stem = (
+                "input" if name == self.source else next(k for k, v in self.modules.items() if v.nodes[-1].name == name)
+            )
+            for branch, sink in zip(self._fork(m, stem, results[name], len(sinks)), sinks, strict=True):
+                wiring.connect(m, branch, sink)
+        return m

@@ -1,0 +1,208 @@
+"""A pipelined datapath graph as one Verilog module, through the templates in ``templates/verilog``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from qcompile.ir import datapath
+from qcompile.ir.graph import Node
+from qcompile.numerics.span import Span
+from qcompile.schedule.design import Datapath
+from qcompile.templates import render
+
+_MOST_TERMS = 4  # of a linear form that is spelled out in a comment
+
+_ARITHMETIC = (
+    datapath.ShiftAdd,
+    datapath.AddConstant,
+    datapath.Negate,
+    datapath.ShiftLeft,
+    datapath.ShiftRight,
+    datapath.RoundEven,
+    datapath.Clamp,
+    datapath.Maximum,
+    datapath.Select,
+)
+
+
+@dataclass(frozen=True)
+class _Statement:
+    """One operation as the templates see it; the fields are explained in ``ops.v.j2``."""
+
+    name: str
+    op: datapath.DatapathOp
+    inputs: tuple[str, ...]
+    signed: bool
+    spans: tuple[Span, ...]
+    result: Span
+    condition: str
+    note: str
+    low: int
+    high: int
+
+    @property
+    def mnemonic(self) -> str:
+        return self.op.mnemonic
+
+    @property
+    def declaration(self) -> str:
+        return _declared(self.result)
+
+    def literal(self, value: int, spare: int = 0) -> str:
+        width = max([self.result.width, *(s.width for s in self.spans)]) + spare
+        return _literal(value, max(width, Span(value, value).width + self.signed), self.signed)
+
+    def bit(self, index: int) -> str:
+        """Bit ``index`` of the first operand; beyond its width the sign, or 0."""
+        plain = self.condition
+        span = self.spans[0]
+        if index >= span.width:
+            if not span.signed:
+                return self.literal(0)
+            index = span.width - 1
+        chosen = f"{plain}[{index}]" if span.width > 1 else plain
+        return f"$signed({{1'b0, {chosen}}})" if self.signed else chosen
+
+
+def _literal(value: int, width: int, signed: bool) -> str:
+    text = f"{width}'{'s' if signed else ''}d{abs(value)}"
+    return f"-{text}" if value < 0 else text
+
+
+def _declared(span: Span) -> str:
+    """``signed [7:0] `` and the like, to stand between ``wire`` and the name."""
+    bits = f"[{span.width - 1}:0] " if span.width > 1 else ""
+    return ("signed " if span.signed else "") + bits
+
+
+def render_datapath(name: str, path: Datapath, about: str) -> str:
+    """Verilog-2005 of ``path`` as module ``name``; ``about`` says in the head what it implements.
+
+    Ports: ``clk``, ``enable`` (registers hold while 0), ``x`` (operand streams side by side, lane 0 lowest),
+    ``y``. The result for an operand taken in one enabled cycle is at ``y`` after ``latency`` enabled cycles.
+    """
+    return _Renderer(path).render(name, about)
+
+
+class _Renderer:
+    def __init__(self, path: Datapath) -> None:
+        self.path = path
+        self.types: dict[str, Span] = dict(path.graph.types)
+        self.forms: dict[str, dict[str, int] | None] = {}
+
+    def render(self, name: str, about: str) -> str:
+        graph, latency = self.path.graph, self.path.latency
+        lanes = [(n.name, self.types[n.name]) for n in graph.nodes if isinstance(n.op, datapath.Input)]
+        offsets, place = {}, 0
+        for lane, span in lanes:
+            offsets[lane] = place
+            place += span.width
+        statements: list[list[_Statement]] = [[] for _ in range(max(latency, 1))]
+        used = self._used()
+        for node in graph.nodes:
+            self._note_form(node)
+            if node.name in used and self.types[node.name].size > 1:
+                statements[self.path.stage_of[node.name]].append(self._statement(node, offsets))
+        return render(
+            "verilog/datapath.v.j2",
+            name=name,
+            about=about.splitlines(),
+            latency=latency,
+            x_width=max(place, 1),
+            stages=statements,
+            registers=self._registers(used),
+            tables=[s for stage in statements for s in stage if isinstance(s.op, datapath.Lookup)],
+            literal=_literal,
+            outputs=self._outputs(),
+        )
+
+    def _used(self) -> set[str]:
+        """Values that something reads (an input lane may have no weight)."""
+        used = set(self.path.graph.outputs)
+        for node in self.path.graph.nodes:
+            used.update(node.inputs)
+        return used
+
+    def _at(self, name: str, stage: int) -> str:
+        """The copy of a value that stage ``stage`` reads."""
+        return name if stage == self.path.stage_of[name] else f"{name}_s{stage}"
+
+    def _reference(self, name: str, stage: int, signed: bool) -> str:
+        span = self.types[name]
+        if span.size == 1:
+            return _literal(span.low, span.width + (signed and not span.signed), signed)
+        copy = self._at(name, stage)
+        return f"$signed({{1'b0, {copy}}})" if signed and not span.signed else copy
+
+    def _statement(self, node: Node, offsets: dict[str, int]) -> _Statement:
+        op = node.op
+        assert isinstance(op, datapath.DatapathOp)
+        stage = self.path.stage_of[node.name]
+        spans = tuple(self.types[name] for name in node.inputs)
+        result = self.types[node.name]
+        signed = any(s.signed for s in spans) or (isinstance(op, _ARITHMETIC) and result.signed)
+        low = offsets.get(node.name, 0)
+        return _Statement(
+            name=node.name,
+            op=op,
+            inputs=tuple(self._reference(name, stage, signed) for name in node.inputs),
+            signed=signed,
+            spans=spans,
+            result=result,
+            condition=self._reference(node.inputs[0], stage, False) if node.inputs else "",
+            note=self._form_text(node.name) if isinstance(op, datapath.ShiftAdd) else "",
+            low=low,
+            high=low + result.width - 1,
+        )
+
+    def _registers(self, used: set[str]) -> list[list[dict[str, Any]]]:
+        """Per stage the registers at its end: declaration, register, and what it takes over."""
+        result: list[list[dict[str, Any]]] = [[] for _ in range(max(self.path.latency, 1))]
+        for node in self.path.graph.nodes:
+            name = node.name
+            if name not in used or self.types[name].size == 1:
+                continue
+            for stage in range(self.path.stage_of[name], self.path.last_read[name]):
+                result[stage].append(
+                    {
+                        "declaration": _declared(self.types[name]),
+                        "name": f"{name}_s{stage + 1}",
+                        "source": self._at(name, stage),
+                    }
+                )
+        return result
+
+    def _outputs(self) -> list[dict[str, Any]]:
+        result, place = [], 0
+        for name in self.path.graph.outputs:
+            span = self.types[name]
+            value = self._reference(name, self.path.latency, span.signed)
+            result.append({"low": place, "high": place + span.width - 1, "value": value})
+            place += span.width
+        return result
+
+    # Comments: small sums are spelled out in terms of the inputs ------------------------------------------
+
+    def _note_form(self, node: Node) -> None:
+        form: dict[str, int] | None = None
+        match node.op:
+            case datapath.Input():
+                form = {node.name: 1}
+            case datapath.ShiftAdd(left_shift=left, right_shift=right, subtract=subtract):
+                a, b = (self.forms.get(name) for name in node.inputs)
+                if a is not None and b is not None:
+                    form = {name: factor << left for name, factor in a.items()}
+                    for name, factor in b.items():
+                        form[name] = form.get(name, 0) + ((-factor if subtract else factor) << right)
+                    form = {name: factor for name, factor in form.items() if factor}
+            case _:
+                pass
+        self.forms[node.name] = form if form is not None and len(form) <= _MOST_TERMS else None
+
+    def _form_text(self, name: str) -> str:
+        form = self.forms.get(name)
+        if form is None:
+            return ""
+        terms = [f"{'-' if f < 0 else '+'} {'' if abs(f) == 1 else f'{abs(f)} '}{lane}" for lane, f in form.items()]
+        return " ".join(terms).removeprefix("+ ")

@@ -1,0 +1,280 @@
+"""The datapath graph: adders, shifts, comparators, tables on scalars. No operation multiplies.
+
+A value's type is its exact span, so every width is the narrowest that can never wrap. ``evaluate`` on Python
+ints is each operation's definition; the NumPy, Verilog and other lowerings are held to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import ClassVar
+
+from qcompile.ir.array import Array
+from qcompile.ir.graph import IRError, Level, Op
+from qcompile.numerics.rounding import Rounding, round_exact
+from qcompile.numerics.span import Span
+
+DATAPATH = Level("datapath")
+PARAMETERS: dict[str, type] = {"Span": Span}
+
+
+@dataclass(frozen=True)
+class DatapathOp(Op):
+    """An exact operation on scalars."""
+
+    def result_type(self, *operands: Span) -> Span:
+        raise NotImplementedError
+
+    def evaluate(self, *operands: int) -> int:
+        raise NotImplementedError
+
+
+@DATAPATH.op
+@dataclass(frozen=True)
+class Input(DatapathOp):
+    """Lane ``lane`` of operand stream ``stream``; any value of ``span``."""
+
+    mnemonic: ClassVar[str] = "input"
+    stream: int
+    lane: int
+    span: Span
+
+    def result_type(self, *operands: Span) -> Span:
+        return self.span
+
+
+@DATAPATH.op
+@dataclass(frozen=True)
+class Constant(DatapathOp):
+    """A constant."""
+
+    mnemonic: ClassVar[str] = "constant"
+    value: int
+
+    def result_type(self, *operands: Span) -> Span:
+        return Span(self.value, self.value)
+
+    def evaluate(self, *operands: int) -> int:
+        return self.value
+
+
+@DATAPATH.op
+@dataclass(frozen=True)
+class ShiftAdd(DatapathOp):
+    """One adder: ``(a << left_shift) ± (b << right_shift)``.
+
+    ``span`` is the exact range where a and b share inputs and the ranges of the operands alone would give more
+    (None: those).
+    """
+
+    mnemonic: ClassVar[str] = "shift_add"
+    left_shift: int
+    right_shift: int
+    subtract: bool = False
+    span: Span | None = None
+
+    def result_type(self, *operands: Span) -> Span:
+        a, b = operands
+        right = b.scaled(1 << self.right_shift)
+        reach = a.scaled(1 << self.left_shift) + (-right if self.subtract else right)
+        if self.span is None:
+            return reach
+        if not reach.holds(self.span):
+            raise IRError(f"claimed span {self.span} exceeds {reach}")
+        return self.span
+
+    def evaluate(self, *operands: int) -> int:
+        a, b = operands
+        right = b << self.right_shift
+        return (a << self.left_shift) + (-right if self.subtract else right)
+
+
+@DATAPATH.op
+@dataclass(frozen=True)
+class ShiftLeft(DatapathOp):
+    """``a << amount``: wiring."""
+
+    mnemonic: ClassVar[str] = "shift_left"
+    amount: int
+
+    def result_type(self, *operands: Span) -> Span:
+        return operands[0].scaled(1 << self.amount)
+
+    def evaluate(self, *operands: int) -> int:
+        return operands[0] << self.amount
+
+
+@DATAPATH.op
+@dataclass(frozen=True)
+class Negate(DatapathOp):
+    """``-a``."""
+
+    mnemonic: ClassVar[str] = "negate"
+
+    def result_type(self, *operands: Span) -> Span:
+        return -operands[0]
+
+    def evaluate(self, *operands: int) -> int:
+        return -operands[0]
+
+
+@DATAPATH.op
+@dataclass(frozen=True)
+class AddConstant(DatapathOp):
+    """``a + value``."""
+
+    mnemonic: ClassVar[str] = "add_constant"
+    value: int
+
+    def result_type(self, *operands: Span) -> Span:
+        return operands[0] + Span(self.value, self.value)
+
+    def evaluate(self, *operands: int) -> int:
+        return operands[0] + self.value
+
+
+@DATAPATH.op
+@dataclass(frozen=True)
+class ShiftRight(DatapathOp):
+    """``floor(a / 2**amount)``: wiring."""
+
+    mnemonic: ClassVar[str] = "shift_right"
+    amount: int
+
+    def result_type(self, *operands: Span) -> Span:
+        return Span(operands[0].low >> self.amount, operands[0].high >> self.amount)
+
+    def evaluate(self, *operands: int) -> int:
+        return operands[0] >> self.amount
+
+
+@DATAPATH.op
+@dataclass(frozen=True)
+class RoundEven(DatapathOp):
+    """``a / 2**amount`` rounded to the nearest integer, ties to even; ``amount`` is at least 1."""
+
+    mnemonic: ClassVar[str] = "round_even"
+    amount: int
+
+    def result_type(self, *operands: Span) -> Span:
+        if self.amount < 1:
+            raise IRError("rounding needs at least one bit to drop")
+        return Span(self.evaluate(operands[0].low), self.evaluate(operands[0].high))
+
+    def evaluate(self, *operands: int) -> int:
+        return round_exact(Fraction(operands[0], 1 << self.amount), Rounding.HALF_EVEN)
+
+
+@DATAPATH.op
+@dataclass(frozen=True)
+class Clamp(DatapathOp):
+    """``min(max(a, low), high)``."""
+
+    mnemonic: ClassVar[str] = "clamp"
+    low: int
+    high: int
+
+    def result_type(self, *operands: Span) -> Span:
+        return Span(self.evaluate(operands[0].low), self.evaluate(operands[0].high))
+
+    def evaluate(self, *operands: int) -> int:
+        return min(max(operands[0], self.low), self.high)
+
+
+@DATAPATH.op
+@dataclass(frozen=True)
+class Maximum(DatapathOp):
+    """``max(a, b)``."""
+
+    mnemonic: ClassVar[str] = "maximum"
+
+    def result_type(self, *operands: Span) -> Span:
+        a, b = operands
+        return Span(max(a.low, b.low), max(a.high, b.high))
+
+    def evaluate(self, *operands: int) -> int:
+        return max(operands)
+
+
+@DATAPATH.op
+@dataclass(frozen=True)
+class AtLeast(DatapathOp):
+    """1 where ``a >= value``, else 0."""
+
+    mnemonic: ClassVar[str] = "at_least"
+    value: int
+
+    def result_type(self, *operands: Span) -> Span:
+        return Span(self.evaluate(operands[0].low), self.evaluate(operands[0].high))
+
+    def evaluate(self, *operands: int) -> int:
+        return int(operands[0] >= self.value)
+
+
+@DATAPATH.op
+@dataclass(frozen=True)
+class Greater(DatapathOp):
+    """1 where ``a > b``, else 0."""
+
+    mnemonic: ClassVar[str] = "greater"
+
+    def result_type(self, *operands: Span) -> Span:
+        a, b = operands
+        return Span(int(a.low > b.high), int(a.high > b.low))
+
+    def evaluate(self, *operands: int) -> int:
+        return int(operands[0] > operands[1])
+
+
+@DATAPATH.op
+@dataclass(frozen=True)
+class Select(DatapathOp):
+    """``a`` where ``condition`` is 1, else ``b``; operands condition, a, b."""
+
+    mnemonic: ClassVar[str] = "select"
+
+    def result_type(self, *operands: Span) -> Span:
+        condition, a, b = operands
+        if not Span(0, 1).holds(condition):
+            raise IRError(f"condition in {condition}")
+        return a.union(b)
+
+    def evaluate(self, *operands: int) -> int:
+        return operands[1] if operands[0] else operands[2]
+
+
+@DATAPATH.op
+@dataclass(frozen=True)
+class CountOnes(DatapathOp):
+    """How many of the operands (each 0 or 1) are 1."""
+
+    mnemonic: ClassVar[str] = "count_ones"
+
+    def result_type(self, *operands: Span) -> Span:
+        if not operands or not all(Span(0, 1).holds(o) for o in operands):
+            raise IRError("needs one-bit operands")
+        return Span(sum(o.low for o in operands), sum(o.high for o in operands))
+
+    def evaluate(self, *operands: int) -> int:
+        return sum(operands)
+
+
+@DATAPATH.op
+@dataclass(frozen=True)
+class Lookup(DatapathOp):
+    """``table[a - low]``; the table covers the operand's span."""
+
+    mnemonic: ClassVar[str] = "lookup"
+    table: Array
+    low: int
+
+    def result_type(self, *operands: Span) -> Span:
+        first, last = operands[0].low - self.low, operands[0].high - self.low
+        if first < 0 or last >= self.table.shape[0]:
+            raise IRError(f"a table from {self.low} with {self.table.shape[0]} entries for {operands[0]}")
+        part = self.table.values[first : last + 1]
+        return Span(int(part.min()), int(part.max()))
+
+    def evaluate(self, *operands: int) -> int:
+        return int(self.table.values[operands[0] - self.low])

@@ -1,0 +1,190 @@
+"""The hardware graph: components joined by valid/ready streams, each belonging to a layer.
+
+A stream carries ``beats`` beats per frame, each with all ``lanes`` in parallel; lane k follows lane k - 1 in
+the payload. A value with several users is forked. The datapath graphs that `Pipeline` nodes run are kept
+beside the graph, by name (`qcompile.schedule.Design`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import ClassVar
+
+from qcompile.ir.graph import IRError, Level, Op
+from qcompile.ir.window import Window
+from qcompile.numerics.span import Span
+
+HARDWARE = Level("hardware")
+PARAMETERS: dict[str, type] = {"Span": Span, "Window": Window}
+
+
+@dataclass(frozen=True)
+class Stream:
+    """``beats`` per frame; ``lanes`` are the exact spans of one beat's values, lowest bits first."""
+
+    beats: int
+    lanes: tuple[Span, ...]
+
+    @property
+    def width(self) -> int:
+        """Bits of one beat."""
+        return sum(lane.width for lane in self.lanes)
+
+
+@dataclass(frozen=True)
+class HardwareOp(Op):
+    """A component. ``layer`` names the module it is part of."""
+
+    layer: str
+
+    def result_type(self, *operands: Stream) -> Stream:
+        raise NotImplementedError
+
+    def needed(self, beat: int) -> int:
+        """Beats of the operand that must have arrived before beat ``beat`` (from 0) of the result can appear."""
+        return beat + 1
+
+
+@HARDWARE.op
+@dataclass(frozen=True)
+class Input(HardwareOp):
+    """The frames that enter the network."""
+
+    mnemonic: ClassVar[str] = "input"
+    beats: int
+    lanes: tuple[Span, ...]
+
+    def result_type(self, *operands: Stream) -> Stream:
+        return Stream(self.beats, self.lanes)
+
+
+@HARDWARE.op
+@dataclass(frozen=True)
+class SlidingWindow(HardwareOp):
+    """Line buffers: the windows of an image of ``height`` x ``width`` beats; padding has the code ``fill``."""
+
+    mnemonic: ClassVar[str] = "sliding_window"
+    height: int
+    width: int
+    window: Window
+    fill: tuple[int, ...]
+
+    def result_type(self, *operands: Stream) -> Stream:
+        (x,) = operands
+        if x.beats != self.height * self.width or len(self.fill) != len(x.lanes):
+            raise IRError(f"{x.beats} beats of {len(x.lanes)} lanes for an image {self.height}x{self.width}")
+        rows, columns = self.window.output_size(self.height, self.width)
+        lanes = x.lanes
+        if self.window.padded:
+            lanes = tuple(lane.union(Span(f, f)) for lane, f in zip(lanes, self.fill, strict=True))
+        return Stream(rows * columns, lanes * prod(self.window.kernel))
+
+
+@HARDWARE.op
+@dataclass(frozen=True)
+class Pipeline(HardwareOp):
+    """A datapath on every beat, ``latency`` register stages deep. Several operands advance together."""
+
+    mnemonic: ClassVar[str] = "pipeline"
+    datapath: str
+    latency: int
+    lanes: tuple[Span, ...]
+
+    def result_type(self, *operands: Stream) -> Stream:
+        if len({x.beats for x in operands}) != 1:
+            raise IRError(f"operands of {[x.beats for x in operands]} beats")
+        return Stream(operands[0].beats, self.lanes)
+
+
+@HARDWARE.op
+@dataclass(frozen=True)
+class Collect(HardwareOp):
+    """``count`` beats side by side in one, the first lowest."""
+
+    mnemonic: ClassVar[str] = "collect"
+    count: int
+
+    def result_type(self, *operands: Stream) -> Stream:
+        (x,) = operands
+        if x.beats % self.count:
+            raise IRError(f"{x.beats} beats by {self.count}")
+        return Stream(x.beats // self.count, x.lanes * self.count)
+
+    def needed(self, beat: int) -> int:
+        return (beat + 1) * self.count
+
+
+@HARDWARE.op
+@dataclass(frozen=True)
+class Distribute(HardwareOp):
+    """One beat as ``count``, the lowest lanes first; all parts must have the same widths."""
+
+    mnemonic: ClassVar[str] = "distribute"
+    count: int
+
+    def result_type(self, *operands: Stream) -> Stream:
+        (x,) = operands
+        part = len(x.lanes) // self.count
+        slices = [x.lanes[k * part : (k + 1) * part] for k in range(self.count)]
+        if part * self.count != len(x.lanes) or len({tuple(s.width for s in lanes) for lanes in slices}) != 1:
+            raise IRError(f"{len(x.lanes)} lanes do not fall into {self.count} equal parts")
+        lanes = tuple(
+            Span(min(s.low for s in column), max(s.high for s in column)) for column in zip(*slices, strict=True)
+        )
+        return Stream(x.beats * self.count, lanes)
+
+    def needed(self, beat: int) -> int:
+        return beat // self.count + 1
+
+
+@HARDWARE.op
+@dataclass(frozen=True)
+class SumBeats(HardwareOp):
+    """Per lane the sum over all beats of a frame: one beat."""
+
+    mnemonic: ClassVar[str] = "sum_beats"
+    count: int
+
+    def result_type(self, *operands: Stream) -> Stream:
+        (x,) = operands
+        if x.beats != self.count:
+            raise IRError(f"{x.beats} beats, not {self.count}")
+        return Stream(1, tuple(lane.scaled(self.count) for lane in x.lanes))
+
+    def needed(self, beat: int) -> int:
+        return self.count
+
+
+@HARDWARE.op
+@dataclass(frozen=True)
+class Fifo(HardwareOp):
+    """Holds up to ``depth`` beats, so that one side of a join can run ahead of the other."""
+
+    mnemonic: ClassVar[str] = "fifo"
+    depth: int
+
+    def result_type(self, *operands: Stream) -> Stream:
+        return operands[0]
+
+
+@HARDWARE.op
+@dataclass(frozen=True)
+class RegisterSlice(HardwareOp):
+    """Breaks the chain of ready signals; holds two beats."""
+
+    mnemonic: ClassVar[str] = "register_slice"
+
+    def result_type(self, *operands: Stream) -> Stream:
+        return operands[0]
+
+
+@HARDWARE.op
+@dataclass(frozen=True)
+class Output(HardwareOp):
+    """The frames that leave the network."""
+
+    mnemonic: ClassVar[str] = "output"
+
+    def result_type(self, *operands: Stream) -> Stream:
+        return operands[0]

@@ -1,0 +1,1 @@
+"""From integer operations to datapath graphs."""

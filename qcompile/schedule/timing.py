@@ -1,0 +1,52 @@
+"""Delays of datapath operations, and the pipelining that follows from them."""
+
+from __future__ import annotations
+
+from math import ceil, log2
+
+from qcompile import arith
+from qcompile.ir import datapath
+from qcompile.ir.graph import Graph, Node
+from qcompile.numerics.span import Span
+from qcompile.schedule.design import Datapath
+from qcompile.targets import DelayModel
+
+
+def delay_ns(node: Node, operands: list[Span], result: Span, model: DelayModel) -> float:
+    """Estimated delay of one operation, its routing included."""
+    widest = max([result.width, *(o.width for o in operands)])
+    if result.size == 1:
+        return 0.0
+    match node.op:
+        case datapath.ShiftAdd() | datapath.AddConstant() | datapath.Negate() | datapath.RoundEven():
+            return model.adder_ns(result.width)
+        case datapath.AtLeast() | datapath.Greater():
+            return model.adder_ns(widest)
+        case datapath.Maximum():
+            return model.adder_ns(widest) + model.logic_ns()
+        case datapath.Clamp():
+            return model.logic_ns(2)
+        case datapath.Select():
+            return model.logic_ns()
+        case datapath.CountOnes():
+            return model.logic_ns(2 * ceil(log2(len(operands) + 1)))
+        case datapath.Lookup():
+            return model.logic_ns(max(1, ceil((operands[0].width - 4) / 2)))
+    return 0.0
+
+
+def pipeline(graph: Graph, model: DelayModel, clock_mhz: float) -> Datapath:
+    """``graph`` with registers so that no stage exceeds the clock period (by the target's delay model).
+
+    An operation slower than the period gets a stage of its own: place and route decides whether it holds.
+    """
+    position = {node.name: k for k, node in enumerate(graph.nodes)}
+    types = graph.types
+    operands = [[position[i] for i in node.inputs] for node in graph.nodes]
+    widths = [types[node.name].width if types[node.name].size > 1 else 0 for node in graph.nodes]
+    delays = [delay_ns(n, [types[i] for i in n.inputs], types[n.name], model) for n in graph.nodes]
+    if not any(delays):
+        return Datapath(graph, (0,) * len(graph.nodes), 0)
+    period = max(model.budget_ns(clock_mhz), *delays)
+    stages = arith.assign_stages(operands, widths, delays, period=period)
+    return Datapath(graph, tuple(stages), max(stages) + 1)
