@@ -4,7 +4,7 @@ import json
 from typing import Any, get_type_hints, is_typeddict
 
 import pytest
-from example import example_report
+from report_example import example_report
 
 from qcompile.report import SCHEMA_VERSION, check, schema, to_json
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from example import example_report
+from report_example import example_report
 
 from qcompile.report import render_text
 from qcompile.report.table import Column, bar, shortened, table

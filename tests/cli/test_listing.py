@@ -1,0 +1,90 @@
+"""targets, formats, passes, explain, report."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fake_driver import FakeDriver, run
+
+from qcompile import targets
+from qcompile.cli.listing import FORMATS
+from qcompile.cli.pass_list import known_passes
+from qcompile.numerics.formats import parse_format
+from qcompile.rules import RULES
+
+
+def test_targets_lists_all_and_shows_one_with_its_sources(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("targets") == 0
+    out = capsys.readouterr().out
+    assert [line.split()[0] for line in out.splitlines()[2:-2]] == list(targets.names())
+    assert "ultra96        xczu3eg-sbva484-1-i   xcup     70,560       6  141,120     432    360  200\n" in out
+    assert run("targets", "icebreaker") == 0
+    out = capsys.readouterr().out
+    assert "  block RAM   30 blocks of 4,096 bits; 100% may be filled\n" in out
+    assert "    - Lattice FPGA-DS-02008" in out
+
+
+@pytest.mark.parametrize("text", [text for text, _ in FORMATS])
+def test_every_listed_format_is_one(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert str(parse_format(text, "")) == text
+    assert run("formats") == 0
+    assert f"\n{text} " in capsys.readouterr().out
+
+
+def test_passes_lists_every_pass_with_its_levels(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("passes") == 0
+    out = capsys.readouterr().out
+    for step in known_passes():
+        assert f"{step.name} " in out and step.summary
+    assert "model -> integer" in out
+
+
+@pytest.mark.parametrize("code", RULES)
+def test_explain_knows_every_code(code: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("explain", code.lower()) == 0
+    assert capsys.readouterr().out.startswith(f"{code}: {RULES[code].title}\n\n")
+
+
+def test_explain_alone_lists_the_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("explain") == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[2:]] == list(RULES)
+
+
+def test_report_prints_what_the_compile_printed(driver: FakeDriver, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("net.onnx", "--target", "ultra96", "-o", "out") == 0
+    printed = capsys.readouterr().out
+    assert run("report", "out") == 0
+    assert printed == capsys.readouterr().out + "\nwritten to out\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        ("{", "is not JSON"),
+        ("{}", "report.schema_version is missing"),
+    ],
+)
+def test_a_folder_without_a_report_is_a_diagnostic(
+    content: str | None, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if content is not None:
+        (tmp_path / "report.json").write_text(content)
+    assert run("report", str(tmp_path)) == 1
+    assert capsys.readouterr().err.startswith(f"error[QC506]: {tmp_path / 'report.json'}: {message}\n")
+
+
+def test_the_module_runs_and_a_closed_pipe_is_no_error() -> None:
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m qcompile targets | head -1; echo done"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (done.stdout.splitlines()[0][:6], done.stdout.splitlines()[1], done.stderr) == ("target", "done", "")
+
+
+def test_listings_start_without_the_compiler() -> None:
+    code = "import sys; from qcompile.cli import main; main(['targets']); sys.exit('onnx' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
