@@ -40,7 +40,7 @@ VERILATE_FLAGS = ("--x-assign", "fast", "--x-initial", "fast", "--no-assert", "-
 # Long generated functions make g++ superlinear: 20,000 adders take 33 s instead of 81 s when split, 2,000 the same.
 SPLIT_SOURCE_BYTES = 250_000
 SPLIT_FLAGS = ("--output-split", "5000", "--output-split-cfuncs", "500")
-KEPT_BUILDS = 24
+KEPT_BUILDS = 100
 # Style only: one file holds many modules, registers have initial values and a reset, and generated names may have
 # no reader. WIDTHEXPAND: the Verilog writer gives constants their shortest width.
 LINT_WAIVED = ("DECLFILENAME", "PROCASSINIT", "UNUSEDSIGNAL", "UNUSEDPARAM", "WIDTHEXPAND")
