@@ -14,7 +14,7 @@ from qcompile.errors import Collector, CompileError, fail
 from qcompile.frontend.builder import Builder
 from qcompile.frontend.call import Call
 from qcompile.frontend.fold import fold
-from qcompile.frontend.grids import limits_of
+from qcompile.frontend.grids import MINIFLOATS, limits_of
 from qcompile.frontend.imported import Imported, TensorInfo
 from qcompile.frontend.load import load_model
 from qcompile.frontend.registry import OPERATORS, QONNX, STANDARD, canonical_domain
@@ -111,6 +111,15 @@ class _Reader:
             self.values[entry.name] = Absent()
             return None
         dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
+        if dtype.kind not in "fiub" and dtype.name not in MINIFLOATS and limits_of(dtype) is None:
+            self.findings.error(
+                "QC104",
+                entry.name,
+                f"the input has elements of type {onnx.TensorProto.DataType.Name(kind.elem_type)}",
+                "inputs of numbers are supported",
+            )
+            self.values[entry.name] = Absent()
+            return None
         name = self.builder.unique(entry.name)
         live = self.builder.emit(model.Input(tuple(shape), limits_of(dtype)), (), name, (), dtype)
         self.values[entry.name] = live

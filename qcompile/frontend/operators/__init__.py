@@ -3,6 +3,7 @@
 from qcompile.frontend.operators import (
     activations,
     cast,
+    channels_last,
     classify,
     clip,
     elementwise,
@@ -13,13 +14,16 @@ from qcompile.frontend.operators import (
     pooling,
     qdq,
     qonnx,
+    qoperator,
     reduce,
     select,
+    transposed,
 )
 
 __all__ = [
     "activations",
     "cast",
+    "channels_last",
     "classify",
     "clip",
     "elementwise",
@@ -30,6 +34,8 @@ __all__ = [
     "pooling",
     "qdq",
     "qonnx",
+    "qoperator",
     "reduce",
     "select",
+    "transposed",
 ]

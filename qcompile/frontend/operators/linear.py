@@ -10,12 +10,15 @@ from qcompile.frontend.registry import operator
 from qcompile.frontend.reorder import permuted, reshaped
 from qcompile.frontend.values import Known, Live, Value
 from qcompile.ir import model
-from qcompile.ir.window import Window
 
 
 @operator("Conv")
 def conv(call: Call) -> Value:
-    x, weights = call.real(0), call.known(1, "weights")
+    return convolved(call, call.real(0), call.known(1, "weights"), call.value(2) if call.has(2) else None)
+
+
+def convolved(call: Call, x: Live, weights: Known, bias: Known | Live | None = None) -> Live:
+    """The convolution that the node's attributes describe; 1-D is 2-D with one row."""
     groups = int(call.attribute("group", 1))
     spatial = weights.shape[2:]
     if len(weights.shape) != len(x.shape) or not 1 <= len(spatial) <= 2:
@@ -27,19 +30,13 @@ def conv(call: Call) -> Value:
     declared = call.attribute("kernel_shape")
     if declared is not None and tuple(declared) != spatial:
         raise call.refuse("QC107", f"kernel_shape {list(declared)} but weights {list(weights.shape)}", "fix either")
+    window, _ = read_window(call, spatial, x.shape[2:])
     if len(spatial) == 1:
         weights = reshaped(call, weights, (*weights.shape[:2], 1, spatial[0]))
-    images = as_images(call, x)
-    window, _ = read_window(call, spatial, x.shape[2:])
-    result = convolved(call, images, weights, window, groups)
-    if call.has(2):
-        bias = call.value(2)
+    result = call.emit(model.Conv(window, groups), as_images(call, x), call.as_real(weights))
+    if bias is not None:
         result = add_bias(call, result, bias, (1, -1, 1, 1))
     return call.reshape(result, (*result.shape[:2], *result.shape[-len(spatial) :]), part="output")
-
-
-def convolved(call: Call, images: Live, weights: Known, window: Window, groups: int) -> Live:
-    return call.emit(model.Conv(window, groups), images, call.as_real(weights))
 
 
 def add_bias(call: Call, x: Live, bias: Known | Live, shape: tuple[int, ...]) -> Live:
@@ -79,16 +76,20 @@ def _with_shape(call: Call, x: Known | Live, shape: tuple[int, ...]) -> Live:
 @operator("Gemm")
 def gemm(call: Call) -> Value:
     """``alpha * A' B' + beta * C``; alpha and beta are applied after the product, where they are exact."""
-    a, b = call.value(0), call.value(1)
-    if call.attribute("transA", 0):
-        a = permuted(call, a, (1, 0), part="transposed")
-    if call.attribute("transB", 0):
-        b = permuted(call, b, (1, 0), part="transposed")
-    result = scaled(call, multiplied(call, a, b), call.attribute("alpha", 1.0), "alpha")
+    result = scaled(call, transposed_product(call, call.value(0), call.value(1)), call.attribute("alpha", 1.0), "alpha")
     if call.has(2):
         bias = scaled(call, call.real(2), call.attribute("beta", 1.0), "beta")
         result = call.emit(model.Add(), result, bias, part="bias")
     return result
+
+
+def transposed_product(call: Call, a: Known | Live, b: Known | Live) -> Live:
+    """``A' B'`` with the transpositions that transA and transB ask for."""
+    if call.attribute("transA", 0):
+        a = permuted(call, a, (1, 0), part="transposed")
+    if call.attribute("transB", 0):
+        b = permuted(call, b, (1, 0), part="transposed")
+    return multiplied(call, a, b)
 
 
 def scaled(call: Call, x: Live, factor: float, part: str) -> Live:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from qcompile.frontend.call import Call
 from qcompile.frontend.operators.windows import as_images, read_window
 from qcompile.frontend.registry import operator
@@ -25,21 +27,33 @@ def max_pool(call: Call) -> Value:
 
 @operator("AveragePool")
 def average_pool(call: Call) -> Value:
-    x = call.real(0)
+    return averaged(call, call.real(0))
+
+
+def averaged(call: Call, x: Live) -> Live:
+    """The average pooling that the node's attributes describe."""
     window, extra = read_window(call, _kernel(call, x), x.shape[2:])
     count_pads = bool(call.attribute("count_include_pad", 0)) and window.padded
     if count_pads and any(extra):
-        raise call.refuse(
-            "QC104",
-            "count_include_pad with a ceil_mode that enlarges the output",
-            "export with ceil_mode=0, or pad explicitly before",
+        # What ceil_mode adds is not counted: the declared pads become zeros of the image.
+        top, left, bottom, right = window.pads
+        declared = (bottom - extra[0], right - extra[1])
+        image = as_images(call, x)
+        padded = call.emit(
+            model.Pad((0, 0, top, left), (0, 0, *declared)), image, part="padded", dtype=x.dtype
         )
+        inner = replace(window, pads=(0, 0, *extra))
+        result = call.emit(model.AveragePool(inner), padded, dtype=x.dtype)
+        return call.reshape(result, (*result.shape[:2], *result.shape[6 - len(x.shape) :]), part="output")
     return _pooled(call, model.AveragePool(window, count_pads), x)
 
 
 @operator("GlobalAveragePool")
 def global_average_pool(call: Call) -> Value:
-    x = call.real(0)
+    return globally_averaged(call, call.real(0))
+
+
+def globally_averaged(call: Call, x: Live) -> Live:
     return _pooled(call, model.AveragePool(_whole(call, x)), x)
 
 

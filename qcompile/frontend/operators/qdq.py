@@ -85,11 +85,16 @@ def _dequantized_constant(call: Call, x: Known, grid: Grid) -> Known:
 # -- parameters
 
 
-def read_grid(call: Call, shape: tuple[int, ...], scale_at: int, zero_at: int, dtype: np.dtype[Any]) -> Grid:
-    """The grid that a scale and a zero point (inputs at these places) span, with codes of ``dtype``."""
+def read_grid(
+    call: Call, shape: tuple[int, ...], scale_at: int, zero_at: int, dtype: np.dtype[Any], axis: int | None = None
+) -> Grid:
+    """The grid that a scale and a zero point (inputs at these places) span, with codes of ``dtype``.
+
+    ``axis`` defaults to the node's attribute.
+    """
     scale = call.constant(scale_at, "scale")
     zero = call.constant(zero_at, "zero point") if call.has(zero_at) else np.zeros((), np.int64)
-    return grid_of(call, scale, zero, dtype, call.attribute("axis", 1), len(shape))
+    return grid_of(call, scale, zero, dtype, call.attribute("axis", 1) if axis is None else axis, len(shape))
 
 
 def _blocks(call: Call) -> int:
