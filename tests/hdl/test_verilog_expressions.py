@@ -86,7 +86,7 @@ class RandomLogic(wiring.Component):
         return m
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [100, 101, 102])
 def test_random_logic_means_the_same_as_in_amaranths_own_verilog(seed):
     try:
         verilator.find_verilator()
