@@ -23,7 +23,7 @@ def write_folder(folder: str | os.PathLike[str], files: Mapping[str, str | bytes
     """Replace ``folder`` by ``files`` (relative POSIX paths); QC504 where it cannot be, and nothing has changed."""
     check_folder(folder)
     target = Path(folder).resolve()
-    contents = {name: text.encode() if isinstance(text, str) else text for name, text in sorted(files.items())}
+    contents = {name: text.encode("utf-8") if isinstance(text, str) else text for name, text in sorted(files.items())}
     contents[SUMS] = _sums(contents)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -90,7 +90,7 @@ def _sums(contents: Mapping[str, bytes]) -> bytes:
 def _listed(folder: Path) -> set[str]:
     """The files that the folder's own list names; empty where it has none."""
     try:
-        lines = (folder / SUMS).read_text().splitlines()
+        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
     except (FileNotFoundError, UnicodeDecodeError):
         return set()
     return {SUMS} | {name for digest, _, name in (line.partition("  ") for line in lines) if len(digest) == 64}

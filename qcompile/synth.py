@@ -162,7 +162,7 @@ def _yosys(sources: Mapping[str, str], script: Sequence[str], result: str) -> st
         work = Path(folder)
         names = [f"source{index}.v" for index in range(len(sources))]
         for name, text in zip(names, sources.values(), strict=True):
-            (work / name).write_text(text)
+            (work / name).write_text(text, encoding="utf-8")
         commands = "; ".join([f"read_verilog {' '.join(names)}", *script])
         done = subprocess.run(
             [sys.executable, "-c", _RUN, "-q", "-p", commands],
@@ -170,11 +170,12 @@ def _yosys(sources: Mapping[str, str], script: Sequence[str], result: str) -> st
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            errors="replace",
             check=False,
         )
         if done.returncode or not (work / result).exists():
             raise YosysFailed("\n".join((done.stderr or done.stdout).strip().splitlines()[-10:]))
-        return (work / result).read_text()
+        return (work / result).read_text(encoding="utf-8")
 
 
 def _flat(name: str, modules: Mapping[str, Mapping[str, int]]) -> dict[str, int]:

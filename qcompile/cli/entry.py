@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 
 from qcompile.cli import compiling, listing
 from qcompile.cli.terminal import print_diagnostics
@@ -29,6 +30,10 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code. Wrong usage leaves by SystemExit, as argparse does."""
     words = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A tensor's name that the terminal's encoding lacks must not stop a compile.
+            stream.reconfigure(errors="backslashreplace")
     try:
         if words and words[0] in COMMANDS:
             return COMMANDS[words[0]](words[1:])

@@ -73,7 +73,7 @@ def report(words: Sequence[str]) -> int:
     path = parser.parse_args(words).folder / "report.json"
     help = "give the folder that `qcompile MODEL -o FOLDER` wrote"
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise fail("QC506", str(path), f"cannot be read: {error.strerror or error}", help) from None
     except ValueError:

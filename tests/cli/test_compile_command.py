@@ -1,5 +1,8 @@
 """`qcompile MODEL`: what reaches the compiler, what is printed where, and exit codes."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -125,3 +128,20 @@ def test_colours_and_a_live_line_are_for_terminals_without_no_color(
     monkeypatch.setenv("NO_COLOR", "1")
     assert run("net.onnx", "--target", "ultra96") == 0
     assert "\nwarning[QC202]: x" in capsys.readouterr().err
+
+
+def test_names_beyond_the_terminals_encoding_are_escaped() -> None:
+    script = (
+        "import sys; sys.path.insert(0, sys.argv.pop(1)); from fake_driver import FakeDriver;"
+        "from qcompile.cli import main;"
+        "from qcompile.errors import CompileError, Diagnostic; sys.modules['qcompile.driver'] = fake = FakeDriver();"
+        "fake.error = CompileError(Diagnostic('QC104', 'Größe', 'x', 'y')); sys.exit(main())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(Path(__file__).parent), "net.onnx", "--target", "ultra96"],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, "error[QC104]: Gr\\xf6\\xdfe: x" in done.stderr) == (1, True), done.stderr
