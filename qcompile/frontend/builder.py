@@ -36,9 +36,9 @@ class Builder:
 
     def emit(
         self, op: model.ModelOp, operands: tuple[Live, ...], name: str, origin: tuple[str, ...],
-        dtype: np.dtype[Any] = FLOAT,
+        dtype: np.dtype[Any] | None = None,
     ) -> Live:
-        """A new node; QC107 where its operands' shapes do not fit."""
+        """A new node; QC107 where its operands' shapes do not fit. ``dtype`` defaults to the first operand's."""
         try:
             found = op.result_type(*(model.RealType(o.shape) for o in operands))
         except IRError as error:
@@ -52,6 +52,8 @@ class Builder:
         name = self.unique(name)
         self._nodes[name] = Node(name, op, tuple(o.name for o in operands), origin)
         self._shapes[name] = found.shape
+        if dtype is None:
+            dtype = operands[0].dtype if operands else FLOAT
         return Live(name, found.shape, dtype)
 
     def constant(self, known: Known) -> Live:
@@ -72,7 +74,7 @@ class Builder:
         """``x`` on ``grid``; ``x`` itself where it lies there already."""
         if grid.quantizer.idempotent and self._lies_on(x.name, grid):
             return x
-        return self.emit(model.Quantize(grid.quantizer, grid.axis), (x,), name, origin, x.dtype)
+        return self.emit(model.Quantize(grid.quantizer, grid.axis), (x,), name, origin)
 
     def _lies_on(self, name: str, grid: Grid) -> bool:
         node = self._nodes[name]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnx
 
 from qcompile.errors import CompileError, fail
-from qcompile.frontend.builder import FLOAT, Builder
+from qcompile.frontend.builder import Builder
 from qcompile.frontend.values import Absent, Grid, Known, Live, Value
 from qcompile.ir import model
 from qcompile.ir.array import Array
@@ -77,9 +77,9 @@ class Call:
         plain = Live(value.name, value.shape, value.dtype)
         scale, zero = grid.real_scale(len(value.shape))
         if not (scale == 1).all():
-            plain = self.emit(model.Div(), plain, self.scalar(scale, "scale"), part="codes", dtype=value.dtype)
+            plain = self.emit(model.Div(), plain, self.scalar(scale, "scale"), part="codes")
         if zero.any():
-            plain = self.emit(model.Add(), plain, self.scalar(zero, "zero_point"), part="codes", dtype=value.dtype)
+            plain = self.emit(model.Add(), plain, self.scalar(zero, "zero_point"), part="codes")
         return plain
 
     def known(self, index: int, what: str) -> Known:
@@ -116,7 +116,7 @@ class Call:
     # -- results
 
     def emit(
-        self, op: model.ModelOp, *operands: Live, part: str = "", dtype: np.dtype[Any] = FLOAT
+        self, op: model.ModelOp, *operands: Live, part: str = "", dtype: np.dtype[Any] | None = None
     ) -> Live:
         """A new node named after this call, and after ``part`` where the call makes several."""
         name = f"{self.name}.{part}" if part else self.name
@@ -127,7 +127,7 @@ class Call:
         return self.builder.quantize(x, grid, name, (self.name,))
 
     def reshape(self, x: Live, shape: tuple[int, ...], part: str = "") -> Live:
-        return x if x.shape == shape else self.emit(model.Reshape(shape), x, part=part, dtype=x.dtype)
+        return x if x.shape == shape else self.emit(model.Reshape(shape), x, part=part)
 
     def refuse(self, code: str, found: str, help: str) -> CompileError:
         """The diagnostic for this node; the handler raises it."""

@@ -59,10 +59,10 @@ def permuted(call: Call, value: Known | Live, axes: tuple[int, ...], part: str =
 def _moved(call: Call, value: Live, op: model.ModelOp, part: str) -> Live:
     """``op`` on the real value; codes on a shared grid stay codes."""
     if value.codes is None:
-        return call.emit(op, value, part=part, dtype=value.dtype)
+        return call.emit(op, value, part=part)
     if value.codes.axis is not None:
-        return call.emit(op, call.as_real(value), part=part, dtype=value.dtype)
-    moved = call.emit(op, Live(value.name, value.shape, value.dtype), part=part, dtype=value.dtype)
+        return call.emit(op, call.as_real(value), part=part)
+    moved = call.emit(op, Live(value.name, value.shape, value.dtype), part=part)
     return replace(moved, codes=value.codes)
 
 

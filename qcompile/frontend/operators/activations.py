@@ -35,7 +35,7 @@ _CURVES = {
 @operator(*_CURVES)
 def curve(call: Call) -> Value:
     x = call.real(0)
-    return call.emit(model.Curve(_CURVES[call.op_type]), x, dtype=x.dtype)
+    return call.emit(model.Curve(_CURVES[call.op_type]), x)
 
 
 def _float32(value: float) -> Fraction:
@@ -96,7 +96,7 @@ def power(call: Call) -> Value:
     if not (exponent == 2).all():
         raise call.refuse("QC104", f"exponent {exponent.ravel()[:4].tolist()}", "the exponents 1 and 2 are supported")
     x = call.real(0)
-    return call.emit(model.Curve("square"), x, dtype=x.dtype)
+    return call.emit(model.Curve("square"), x)
 
 
 @operator("Round", "Floor", "Ceil")

@@ -27,7 +27,7 @@ def clip(call: Call) -> Value:
         return _clip_known(x, low, high)
     if x.codes is not None and x.source is not None:
         return _narrowed(call, x, x.codes, x.source, low, high)
-    return call.emit(model.Clip(low, high), call.as_real(x), dtype=x.dtype)
+    return call.emit(model.Clip(low, high), call.as_real(x))
 
 
 _LOWEST = float(np.finfo(np.float32).min)

@@ -29,7 +29,7 @@ def _constant_last(call: Call) -> tuple[Live, Live]:
 @operator("Add")
 def add(call: Call) -> Value:
     x, y = _constant_last(call)
-    return call.emit(model.Add(), x, y, dtype=x.dtype)
+    return call.emit(model.Add(), x, y)
 
 
 @operator("Mul", folds=False)
@@ -38,7 +38,7 @@ def mul(call: Call) -> Value | tuple[Value, ...]:
     if isinstance(a, Known) and isinstance(b, Known):
         return rescaled(call, a, b, divide=False) or rescaled(call, b, a, divide=False) or fold(call)
     x, y = _constant_last(call)
-    return call.emit(model.Mul(), x, y, dtype=x.dtype)
+    return call.emit(model.Mul(), x, y)
 
 
 def rescaled(call: Call, x: Known, factor: Known, *, divide: bool) -> Known | None:
@@ -81,10 +81,10 @@ def sub(call: Call) -> Value:
     a, b = call.value(0), call.value(1)
     if isinstance(b, Known) and b.grid is None:
         negated = Known(-as_float64(b.array, b.name), f"{b.name}.negated", b.dtype, origin=b.origin)
-        return call.emit(model.Add(), call.real(0), call.as_real(negated), dtype=a.dtype)
-    minus = call.emit(model.Mul(), call.real(1), call.scalar(-1.0, "minus_one"), part="negated", dtype=b.dtype)
+        return call.emit(model.Add(), call.real(0), call.as_real(negated))
+    minus = call.emit(model.Mul(), call.real(1), call.scalar(-1.0, "minus_one"), part="negated")
     first, second = (minus, call.real(0)) if isinstance(a, Known) else (call.real(0), minus)
-    return call.emit(model.Add(), first, second, dtype=a.dtype)
+    return call.emit(model.Add(), first, second)
 
 
 @operator("Div", folds=False)
@@ -96,7 +96,7 @@ def div(call: Call) -> Value | tuple[Value, ...]:
         return rescaled(call, dividend, divisor, divide=True) or fold(call)
     if not divisor.plain().astype(np.float64).all():
         raise call.refuse("QC106", "division by zero", "train or export again")
-    quotient = call.emit(model.Div(), call.real(0), call.as_real(divisor), dtype=dividend.dtype)
+    quotient = call.emit(model.Div(), call.real(0), call.as_real(divisor))
     if dividend.dtype.kind not in "iu":
         return quotient
     return call.quantize(quotient, Grid(Quantizer((Fraction(1),), rounding=Rounding.ZERO)), part="integer")
@@ -105,13 +105,13 @@ def div(call: Call) -> Value | tuple[Value, ...]:
 @operator("Neg")
 def neg(call: Call) -> Value:
     x = call.real(0)
-    return call.emit(model.Mul(), x, call.scalar(-1.0, "minus_one"), dtype=x.dtype)
+    return call.emit(model.Mul(), x, call.scalar(-1.0, "minus_one"))
 
 
 @operator("Relu")
 def relu(call: Call) -> Value:
     x = call.real(0)
-    return call.emit(model.Clip(0.0, None), x, dtype=x.dtype)
+    return call.emit(model.Clip(0.0, None), x)
 
 
 @operator("LeakyRelu")
@@ -131,10 +131,10 @@ def total(call: Call) -> Value:
     """The sum of all operands; their mean is its quotient by their number."""
     result = call.real(0)
     for index in range(1, len(call.operands)):
-        result = call.emit(model.Add(), result, call.real(index), part=f"term{index}", dtype=result.dtype)
+        result = call.emit(model.Add(), result, call.real(index), part=f"term{index}")
     if call.op_type == "Mean":
         count = call.scalar(float(len(call.operands)), "count")
-        result = call.emit(model.Div(), result, count, dtype=result.dtype)
+        result = call.emit(model.Div(), result, count)
     return result
 
 
@@ -154,6 +154,6 @@ def _extreme_of_two(call: Call, x: Live, other: Known | Live) -> Live:
     greatest = call.op_type == "Max"
     if isinstance(other, Known) and other.array.size == 1 and len(other.shape) <= len(x.shape):
         bound = float(as_float64(other.plain(), other.name).ravel()[0])
-        return call.emit(model.Clip(bound, None) if greatest else model.Clip(None, bound), x, dtype=x.dtype)
+        return call.emit(model.Clip(bound, None) if greatest else model.Clip(None, bound), x)
     op = model.Maximum() if greatest else model.Minimum()
-    return call.emit(op, x, call.as_real(other), dtype=x.dtype)
+    return call.emit(op, x, call.as_real(other))

@@ -50,5 +50,5 @@ def combine(call: Call) -> Value:
 
 @operator("Where")
 def where(call: Call) -> Value:
-    a = call.real(1)
-    return call.emit(model.Where(), call.real(0), a, call.real(2), dtype=a.dtype)
+    chosen = call.real(1)
+    return call.emit(model.Where(), call.real(0), chosen, call.real(2), dtype=chosen.dtype)

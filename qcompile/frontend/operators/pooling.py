@@ -40,10 +40,10 @@ def averaged(call: Call, x: Live) -> Live:
         declared = (bottom - extra[0], right - extra[1])
         image = as_images(call, x)
         padded = call.emit(
-            model.Pad((0, 0, top, left), (0, 0, *declared)), image, part="padded", dtype=x.dtype
+            model.Pad((0, 0, top, left), (0, 0, *declared)), image, part="padded"
         )
         inner = replace(window, pads=(0, 0, *extra))
-        result = call.emit(model.AveragePool(inner), padded, dtype=x.dtype)
+        result = call.emit(model.AveragePool(inner), padded)
         return call.reshape(result, (*result.shape[:2], *result.shape[6 - len(x.shape) :]), part="output")
     return _pooled(call, model.AveragePool(window, count_pads), x)
 
@@ -84,5 +84,5 @@ def _whole(call: Call, x: Live) -> Window:
 
 
 def _pooled(call: Call, op: model.MaxPool | model.AveragePool, x: Live) -> Live:
-    result = call.emit(op, as_images(call, x), dtype=x.dtype)
+    result = call.emit(op, as_images(call, x))
     return call.reshape(result, (*result.shape[:2], *result.shape[6 - len(x.shape) :]), part="output")

@@ -52,11 +52,12 @@ def dequantize_linear(call: Call) -> Value:
     call.dialects.add("qdq")
     if _blocks(call):
         return _dequantized_blocks(call, x)
-    return dequantized(call, x, read_grid(call, x.shape, 1, 2, x.dtype))
+    result = dequantized(call, x, read_grid(call, x.shape, 1, 2, x.dtype))
+    return replace(result, dtype=call.known(1, "scale").dtype)
 
 
 def dequantized(call: Call, x: Known | Live, grid: Grid, part: str = "") -> Known | Live:
-    """The reals that the codes ``x`` stand for on ``grid``."""
+    """The reals that the codes ``x`` stand for on ``grid``, as float32."""
     if isinstance(x, Known):
         return _dequantized_constant(call, x, grid)
     if x.codes is not None and x.codes.same_line(grid):
@@ -68,7 +69,7 @@ def dequantized(call: Call, x: Known | Live, grid: Grid, part: str = "") -> Know
     if not (scale == 1).all():
         plain = call.emit(model.Mul(), plain, call.scalar(scale, "scale"), part=f"{part}scaled")
     # The value lies on this grid already; saying so lets later stages use its codes.
-    return call.quantize(plain, grid, part)
+    return replace(call.quantize(plain, grid, part), dtype=FLOAT)
 
 
 def _dequantized_constant(call: Call, x: Known, grid: Grid) -> Known:

@@ -25,7 +25,7 @@ def reduce_curve(call: Call) -> Value:
     """The sum of magnitudes, or of squares."""
     x = call.real(0)
     curve = model.Curve("absolute" if call.op_type == "ReduceL1" else "square")
-    return reduced(call, call.emit(curve, x, part="elements", dtype=x.dtype), "sum")
+    return reduced(call, call.emit(curve, x, part="elements"), "sum")
 
 
 def reduced(call: Call, x: Live, function: str) -> Live:
@@ -42,10 +42,10 @@ def reduced(call: Call, x: Live, function: str) -> Live:
         # Over the whole image it is pooling, for which there are engines.
         window = Window((x.shape[2], x.shape[3]))
         pooled = call.emit(
-            model.AveragePool(window) if function == "mean" else model.MaxPool(window), x, dtype=x.dtype
+            model.AveragePool(window) if function == "mean" else model.MaxPool(window), x
         )
         return pooled if keep else call.reshape(pooled, x.shape[:2], part="output")
-    return call.emit(model.Reduce(function, axes, keep), x, dtype=x.dtype)
+    return call.emit(model.Reduce(function, axes, keep), x)
 
 
 @operator("ArgMax", "ArgMin")
@@ -59,7 +59,7 @@ def argmax(call: Call) -> Value:
         return index_of_largest(call, x, axis, keep)
     # The last of equal elements is the first one from behind.
     last = x.shape[axis] - 1
-    turned = call.emit(model.Take(axis, tuple(range(last, -1, -1))), x, part="turned", dtype=x.dtype)
+    turned = call.emit(model.Take(axis, tuple(range(last, -1, -1))), x, part="turned")
     found = call.emit(model.ArgMax(axis, keep), turned, part="from_behind", dtype=INT64)
     back = call.emit(model.Mul(), found, call.scalar(-1.0, "minus_one"), part="negated", dtype=INT64)
     return call.emit(model.Add(), back, call.scalar(float(last), "last"), dtype=INT64)
@@ -69,7 +69,7 @@ INT64: np.dtype[Any] = np.dtype(np.int64)
 
 
 def negated(call: Call, x: Live) -> Live:
-    return call.emit(model.Mul(), x, call.scalar(-1.0, "minus_one"), part="negated", dtype=x.dtype)
+    return call.emit(model.Mul(), x, call.scalar(-1.0, "minus_one"), part="negated")
 
 
 def index_of_largest(call: Call, x: Live, axis: int, keep: bool, part: str = "") -> Live:
@@ -85,6 +85,6 @@ def top_k(call: Call) -> tuple[Value, ...]:
         raise call.refuse("QC104", f"k = {k}", "k = 1 is supported; cut the network before and sort on the host")
     axis = call.attribute("axis", -1) % len(x.shape)
     least = not call.attribute("largest", 1)
-    value = call.emit(model.Reduce("min" if least else "max", (axis,)), x, part="values", dtype=x.dtype)
+    value = call.emit(model.Reduce("min" if least else "max", (axis,)), x, part="values")
     place = index_of_largest(call, negated(call, x) if least else x, axis, True, part="indices")
     return value, place

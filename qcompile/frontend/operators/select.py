@@ -21,14 +21,10 @@ def concat(call: Call) -> Value:
     if isinstance(first, Live) and first.codes is not None and first.codes.axis is None:
         grid = first.codes
         if all(isinstance(v, Live) and v.codes == grid for v in values):
-            joined = call.emit(
-                model.Concat(axis),
-                *(Live(v.name, v.shape, v.dtype) for v in values),
-                dtype=first.dtype,
-            )
+            joined = call.emit(model.Concat(axis), *(Live(v.name, v.shape, v.dtype) for v in values))
             return Live(joined.name, joined.shape, first.dtype, grid)
     lives = [call.as_real(v) for v in values]
-    return lives[0] if len(lives) == 1 else call.emit(model.Concat(axis), *lives, dtype=first.dtype)
+    return lives[0] if len(lives) == 1 else call.emit(model.Concat(axis), *lives)
 
 
 @operator("Split", folds=False)
@@ -124,7 +120,7 @@ def pad(call: Call) -> Value:
         as_float64(np.array(value), call.name)
         if not any(before) and not any(after):
             return x
-        return call.emit(model.Pad(tuple(before), tuple(after), float(value)), x, dtype=x.dtype)
+        return call.emit(model.Pad(tuple(before), tuple(after), float(value)), x)
     for axis in range(rank):
         indices = _padded(call, mode, x.shape[axis], before[axis], after[axis])
         x = _live(taken(call, x, axis, indices, part=f"axis{axis}"))
@@ -156,7 +152,8 @@ def depth_space(call: Call) -> Value:
     n, c, h, w = x.shape
     if call.op_type == "SpaceToDepth":
         split = call.reshape(x, (n, c, h // block, block, w // block, block), part="blocks")
-        moved = call.emit(model.Transpose((0, 3, 5, 1, 2, 4)), split, part="moved", dtype=x.dtype)
+        order = (0, 1, 3, 5, 2, 4) if call.attribute("mode", "DCR") == "CRD" else (0, 3, 5, 1, 2, 4)
+        moved = call.emit(model.Transpose(order), split, part="moved")
         return call.reshape(moved, (n, c * block * block, h // block, w // block), part="output")
     kept = c // (block * block)
     if call.attribute("mode", "DCR") == "CRD":
@@ -165,7 +162,7 @@ def depth_space(call: Call) -> Value:
     else:
         split = call.reshape(x, (n, block, block, kept, h, w), part="blocks")
         order = (0, 3, 4, 1, 5, 2)
-    moved = call.emit(model.Transpose(order), split, part="moved", dtype=x.dtype)
+    moved = call.emit(model.Transpose(order), split, part="moved")
     return call.reshape(moved, (n, kept, h * block, w * block), part="output")
 
 

@@ -105,13 +105,13 @@ def _spread(call: Call, x: Live, strides: list[int]) -> Live:
     rows, columns = strides
     split = call.reshape(x, (n, c, h, 1, w, 1), part="pixels")
     padded = call.emit(
-        model.Pad((0,) * 6, (0, 0, 0, rows - 1, 0, columns - 1)), split, part="spread", dtype=x.dtype
+        model.Pad((0,) * 6, (0, 0, 0, rows - 1, 0, columns - 1)), split, part="spread"
     )
     whole = call.reshape(padded, (n, c, h * rows, w * columns), part="image")
     for axis, size, stride in ((2, h * rows, rows), (3, w * columns, columns)):
         if stride > 1:
             whole = call.emit(
-                model.Take(axis, tuple(range(size - stride + 1))), whole, part=f"cut{axis}", dtype=x.dtype
+                model.Take(axis, tuple(range(size - stride + 1))), whole, part=f"cut{axis}"
             )
     return whole
 
@@ -121,5 +121,5 @@ def _cropped(call: Call, x: Live, before: list[int], after: list[int]) -> Live:
     for axis in (2, 3):
         first, last = max(0, -before[axis - 2]), x.shape[axis] - max(0, -after[axis - 2])
         if (first, last) != (0, x.shape[axis]):
-            x = call.emit(model.Take(axis, tuple(range(first, last))), x, part=f"crop{axis}", dtype=x.dtype)
+            x = call.emit(model.Take(axis, tuple(range(first, last))), x, part=f"crop{axis}")
     return x
