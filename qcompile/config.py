@@ -5,7 +5,7 @@
 weights = "fixed:4"
 activations = "fixed:6"
 scales = "pow2"                      # or "free"
-weight_range = "mse"                 # or "minmax"
+weight_range = "output"              # or "minmax", "mse"
 activation_range = "percentile:99.9" # or "minmax", "mse"
 bias_correction = true
 output = "accumulator"               # or a format

@@ -18,13 +18,23 @@ from qcompile.quantize.placement import LAYOUT, Place, constants_of, weights_pos
 _CHUNK = 1 << 24
 """Elements that one operation may hold at once; convolutions hold every window."""
 
+_VECTORS = 1 << 16
+"""Operand vectors that second moments are taken from."""
+_WIDEST = 2048
+"""Inputs of a layer for which second moments are taken: a matrix of 32 MB."""
+
 
 @dataclass(frozen=True)
 class Calibration:
-    """``quantizers`` by place; ``means`` by bias point: mean float value per channel, shaped to add to a bias."""
+    """What the float network showed.
+
+    ``quantizers`` by place; ``means`` by bias point: mean float value per channel, shaped to add to a bias;
+    ``moments`` by layer: second moments of its operands, as `operand_moments` has them.
+    """
 
     quantizers: dict[str, Quantizer]
     means: dict[str, Reals]
+    moments: dict[str, Reals]
 
 
 def bias_points(graph: Graph, places: dict[str, Place]) -> dict[str, Node]:
@@ -50,8 +60,14 @@ def calibrate(
     quantizers: dict[str, Quantizer] = {}
     means: dict[str, Reals] = {}
     points = bias_points(graph, places) if options.bias_correction else {}
+    moments: dict[str, Reals] = {}
+    constants = constants_of(graph)
     walk = Walk(graph)
     for node in graph.nodes:
+        position = weights_position(graph, node, constants)
+        if position is not None and options.weight_range == "output":
+            found = operand_moments(node, position, walk.values[node.inputs[1 - position]], options.bias_correction)
+            moments |= {} if found is None else {node.name: found}
         value = walk.visit(node, samples)
         if node.name in places:
             quantizers[node.name] = activation_quantizer(places[node.name], observed(value), options)
@@ -59,7 +75,35 @@ def calibrate(
             means[node.name] = channel_means(value, channel_axis(graph, points[node.name]))
     if options.scales == "free":
         quantizers = _joined_scales(graph, quantizers)
-    return Calibration(quantizers, means)
+    return Calibration(quantizers, means, moments)
+
+
+def operand_moments(node: Node, position: int, x: Reals, centred: bool) -> Reals | None:
+    """Mean of v·vᵀ over the vectors v that a layer multiplies with a row of its weights: [groups, in, in].
+
+    ``centred``: about their mean, for a layer whose mean error bias correction removes. From evenly spread
+    samples if there are many; None for layers too wide to be worth it.
+    """
+    vectors = operand_vectors(node, position, x[:1])
+    if vectors.shape[2] > _WIDEST:
+        return None
+    step = -(-len(x) * vectors.shape[1] // _VECTORS)
+    vectors = operand_vectors(node, position, x[::step])
+    if centred:
+        vectors = vectors - vectors.mean(axis=1, keepdims=True)
+    return np.matmul(vectors.transpose(0, 2, 1), vectors) / vectors.shape[1]
+
+
+def operand_vectors(node: Node, position: int, x: Reals) -> Reals:
+    """[groups, vectors, in], elements in the order of the weights' rows."""
+    op = node.op
+    if isinstance(op, Conv):
+        patches = op.window.patches(x.reshape(-1, *x.shape[2:]).transpose(0, 2, 3, 1), 0.0)
+        count, kernel = prod(patches.shape[:3]), patches.shape[3:5]
+        grouped = patches.reshape(count, *kernel, op.groups, -1).transpose(3, 0, 4, 1, 2)
+        return grouped.reshape(op.groups, count, -1)
+    turned = x if position == 1 else x.swapaxes(-1, -2)
+    return turned.reshape(1, -1, turned.shape[-1])
 
 
 class Walk:

@@ -16,12 +16,12 @@ from qcompile.numerics.rounding import Rounding
 from qcompile.quantize.options import LayerFormats, QuantizeOptions
 from qcompile.quantize.placement import LAYOUT, Place
 from qcompile.quantize.ranges import (
-    channel_scales,
     integer_grid,
     least_error_scale,
     minmax_scale,
     percentile_scale,
     power_of_two,
+    weight_scales,
 )
 
 
@@ -61,18 +61,24 @@ def out_axis(node: Node, position: int) -> int:
     return -1 if position == 1 else -2
 
 
+def weight_rows(weights: Reals, axis: int) -> Reals:
+    """Weights as [out, in]; ``axis`` counts output channels."""
+    return np.moveaxis(weights, axis, 0).reshape(weights.shape[axis], -1)
+
+
 def weight_quantizer(
-    weights: Reals, axis: int, format: Fixed, options: QuantizeOptions, per_channel: bool
+    weights: Reals, axis: int, format: Fixed, options: QuantizeOptions, shared: bool, moments: Reals | None
 ) -> tuple[Quantizer, int | None]:
-    """``(quantizer, axis)`` of weights: symmetric, one scale per output channel or one for all."""
+    """``(quantizer, axis)`` of weights: symmetric, one scale per output channel, or one ``shared`` by all.
+
+    ``moments`` as for `weight_scales`.
+    """
     span = format.span
-    pow2 = options.scales == "pow2"
     if format.frac is not None:
         scales: tuple[Fraction, ...] = (power_of_two(-format.frac),)
-    elif per_channel:
-        scales = channel_scales(weights, axis, span, options.weight_range, pow2)
     else:
-        scales = channel_scales(weights.reshape(1, -1), 0, span, options.weight_range, pow2)
+        rows = weight_rows(weights, axis)
+        scales = weight_scales(rows, span, options.weight_range, options.scales == "pow2", shared, moments)
     scales = scales[:1] if len(set(scales)) == 1 else scales
     quantizer = Quantizer(scales, low=span.low, high=span.high, rounding=Rounding.HALF_EVEN)
     return quantizer, axis % weights.ndim if len(scales) > 1 else None

@@ -11,7 +11,7 @@ from qcompile.numerics.formats import Fixed
 from qcompile.numerics.rounding import Rounding
 
 SCALES = ("pow2", "free")
-WEIGHT_RANGES = ("minmax", "mse")
+WEIGHT_RANGES = ("minmax", "mse", "output")
 _WEIGHTS = Fixed(8, narrow=True)
 _ACTIVATIONS = Fixed(8)
 
@@ -28,18 +28,22 @@ class LayerFormats:
 class QuantizeOptions:
     """How weights and activations get their grids.
 
-    A format without ``frac`` gets its scale from the data. Activations are unsigned wherever they cannot be
-    negative, whatever the format says; ``ufixed`` forces it. ``scales``: with "pow2" every requantization is
-    a shift, with "free" a constant multiplication. ``activation_range`` is "minmax", "mse" or
-    "percentile:P" with P in percent. ``output``: the network's results stay on the exact grid of the last
-    accumulator ("accumulator"), or get a format. ``rounding`` is that of activations; weights round half to
-    even. ``overrides`` go by ONNX node name; ``input_range`` is where synthetic samples lie.
+    A format without ``frac`` gets its scale from the samples. Activations are unsigned wherever they cannot be
+    negative, whatever the format says; ``ufixed`` forces it.
+
+    ``scales``: with "pow2" every requantization is a shift, with "free" a constant multiplication.
+    ``weight_range``: "minmax"; "mse", the least squared error of the weights; or "output", the least squared
+    error of the layer's results on the samples. ``activation_range``: "minmax", "mse", or "percentile:P" with
+    P in percent. ``bias_correction``: each layer's mean result on the samples becomes that of the float network.
+    ``output``: the network's results stay on the exact grid of the last accumulator ("accumulator"), or get a
+    format. ``rounding`` is that of activations; weights round half to even. ``overrides`` go by ONNX node name;
+    ``input_range`` is where synthetic samples lie.
     """
 
     weights: Fixed = _WEIGHTS
     activations: Fixed = _ACTIVATIONS
     scales: str = "pow2"
-    weight_range: str = "mse"
+    weight_range: str = "output"
     activation_range: str = "mse"
     bias_correction: bool = True
     output: str | Fixed = "accumulator"

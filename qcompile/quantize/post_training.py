@@ -218,9 +218,10 @@ class _Builder:
         place = self.place_of.get(node.name)
         format, _ = layer_formats(self.options, (node.name, *node.origin) if place is None else place.layer_names)
         values = np.asarray(held.op.value.values, np.float64)
-        per_channel = values.ndim == 4 or values.ndim == 2
-        per_channel = per_channel and not (place is not None and self.accumulates(place))
-        quantizer, axis = weight_quantizer(values, out_axis(node, position), format, self.options, per_channel)
+        shared = (place is not None and self.accumulates(place)) or values.ndim not in (2, 4)
+        moments = self.calibration.moments.get(node.name) if values.ndim in (2, 4) else None
+        axis_out = out_axis(node, position)
+        quantizer, axis = weight_quantizer(values, axis_out, format, self.options, shared, moments)
         name = self.emit(Node(self.fresh(f"{held.name}_q"), Quantize(quantizer, axis), (held.name,), held.origin))
         inputs = list(node.inputs)
         inputs[position] = name

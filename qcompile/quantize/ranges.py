@@ -63,11 +63,31 @@ def least_error_scale(values: Reals, span: Span, pow2: bool) -> Fraction:
     return min(candidate_scales(flat, span, pow2), key=lambda scale: _error(flat, scale, span))
 
 
-def channel_scales(weights: Reals, axis: int, span: Span, rule: str, pow2: bool) -> tuple[Fraction, ...]:
-    """One scale per channel along ``axis``; ``rule`` is "minmax" or "mse"."""
-    rows = np.moveaxis(weights, axis, 0).reshape(weights.shape[axis], -1)
-    choose = minmax_scale if rule == "minmax" else least_error_scale
-    return tuple(choose(row, span, pow2) for row in rows)
+def weight_scales(
+    rows: Reals, span: Span, rule: str, pow2: bool, shared: bool, moments: Reals | None = None
+) -> tuple[Fraction, ...]:
+    """A scale for each of ``rows`` [out, in], a layer's weights, or one for all of them (``shared``).
+
+    ``rule``: "minmax"; "mse", the least squared error of the weights; or "output", the least squared error of
+    the layer's results, for which ``moments`` [groups, in, in] are the second moments of its operands (the
+    rows are in groups of equal size). "output" without moments is "mse".
+    """
+    blocks = [rows] if shared else [row[None] for row in rows]
+    if rule == "minmax":
+        return tuple(minmax_scale(block, span, pow2) for block in blocks)
+    if rule == "mse" or moments is None:
+        return tuple(least_error_scale(block, span, pow2) for block in blocks)
+    groups = np.repeat(np.arange(len(moments)), len(rows) // len(moments))
+    found = []
+    for number, block in enumerate(blocks):
+        own = moments[groups] if shared else moments[groups[number]][None]
+
+        def error(scale: Fraction, block: Reals = block, own: Reals = own) -> float:
+            missed = block - fake_quantize(block, float(scale), span.low, span.high, half_up=False)
+            return float(np.einsum("oi,oij,oj->", missed, own, missed, optimize=True))
+
+        found.append(min(candidate_scales(block, span, pow2), key=error))
+    return tuple(found)
 
 
 def integer_grid(values: Reals, limits: tuple[int, int] | None, width: int) -> tuple[Fraction, Span] | None:

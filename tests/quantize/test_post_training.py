@@ -390,7 +390,7 @@ def test_an_override_for_no_layer_offers_the_nearest_name() -> None:
         ),
         (
             {"weight_range": "max"},
-            "error[QC505]: weight_range: 'max' is not a choice\n  = help: write one of minmax, mse",
+            "error[QC505]: weight_range: 'max' is not a choice\n  = help: write one of minmax, mse, output",
         ),
         (
             {"activation_range": "percentile:12"},

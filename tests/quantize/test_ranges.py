@@ -9,13 +9,13 @@ import pytest
 
 from qcompile.numerics.span import Span
 from qcompile.quantize.ranges import (
-    channel_scales,
     covering_scale,
     exponent_below,
     integer_grid,
     least_error_scale,
     minmax_scale,
     percentile_scale,
+    weight_scales,
 )
 
 UINT8, INT8, NARROW8 = Span(0, 255), Span(-128, 127), Span(-127, 127)
@@ -75,10 +75,36 @@ def test_the_least_error_scale_is_no_worse_than_covering_everything(pow2: bool, 
     assert error(least_error_scale(values, span, pow2)) <= error(minmax_scale(values, span, pow2))
 
 
-def test_channels_get_scales_of_their_own() -> None:
-    weights = np.array([[1.0, -8.0], [0.25, 0.5]])
-    assert channel_scales(weights, 0, Span(-7, 7), "minmax", pow2=True) == (2, Fraction(1, 8))
-    assert channel_scales(weights, 1, Span(-7, 7), "minmax", pow2=True) == (Fraction(1, 4), 2)
+def test_channels_get_scales_of_their_own_or_one_for_all() -> None:
+    rows = np.array([[1.0, -8.0], [0.25, 0.5]])
+    assert weight_scales(rows, Span(-7, 7), "minmax", pow2=True, shared=False) == (2, Fraction(1, 8))
+    assert weight_scales(rows, Span(-7, 7), "minmax", pow2=True, shared=True) == (2,)
+
+
+@pytest.mark.parametrize("pow2", [False, True])
+def test_the_output_rule_gives_the_results_of_the_layer_less_error_than_any_other(pow2: bool) -> None:
+    random = np.random.default_rng(3)
+    span = Span(-3, 3)
+    rows = random.standard_t(3, (6, 10))
+    # Correlated operands, in two groups of their own.
+    operands = [random.normal(size=(500, 10)) @ random.normal(size=(10, 10)) for _ in range(2)]
+    moments = np.stack([x.T @ x / len(x) for x in operands])
+
+    def error(rule: str, shared: bool) -> float:
+        scales = weight_scales(rows, span, rule, pow2, shared, moments)
+        scale = np.array([float(s) for s in scales]).reshape(-1, 1)
+        missed = rows - np.clip(np.rint(rows / scale), span.low, span.high) * scale
+        return sum(float(np.square(operands[row // 3] @ missed[row]).sum()) for row in range(6))
+
+    for shared in (False, True):
+        others = min(error("minmax", shared), error("mse", shared))
+        assert error("output", shared) <= others if pow2 else error("output", shared) < 0.9 * others
+
+
+def test_equal_independent_operands_make_the_output_rule_least_squares() -> None:
+    rows = np.random.default_rng(3).standard_t(3, (6, 10))
+    rules = [weight_scales(rows, Span(-3, 3), rule, True, False, np.eye(10)[None]) for rule in ("output", "mse")]
+    assert rules[0] == rules[1] == weight_scales(rows, Span(-3, 3), "output", True, False)
 
 
 def test_integer_images_keep_every_value_if_the_bits_suffice() -> None:
