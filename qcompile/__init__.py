@@ -1,1 +1,27 @@
-"""qcompile: trained ONNX networks to verified, multiplier-free FPGA hardware."""
+"""qcompile: trained ONNX networks to verified, multiplier-free FPGA hardware.
+
+`compile` is the whole of it in Python; the command line (`qcompile`) is the same thing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qcompile.driver import Compiled, compile
+    from qcompile.errors import CompileError, Diagnostic
+
+__all__ = ["CompileError", "Compiled", "Diagnostic", "compile"]
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded on first use: onnx, onnxruntime and numba take seconds that `qcompile targets` should not.
+    if name in ("compile", "Compiled"):
+        from qcompile import driver
+
+        return getattr(driver, name)
+    if name in ("CompileError", "Diagnostic"):
+        from qcompile import errors
+
+        return getattr(errors, name)
+    raise AttributeError(f"module 'qcompile' has no attribute {name!r}")

@@ -29,6 +29,6 @@ def environment() -> Environment:
     )
 
 
-def render(name: str, **names: object) -> str:
+def render(name: str, /, **names: object) -> str:
     """The text of template ``name`` (a path below `path`)."""
     return environment().get_template(name).render(**names)

@@ -1,6 +1,7 @@
 """Reads ONNX, in every dialect, into a model graph. The only package that imports onnx."""
 
 from qcompile.frontend.imported import Imported, TensorInfo
+from qcompile.frontend.load import load_model
 from qcompile.frontend.read import read
 
-__all__ = ["Imported", "TensorInfo", "read"]
+__all__ = ["Imported", "TensorInfo", "load_model", "read"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import floor
 from typing import ClassVar
 
 import numpy as np
@@ -18,12 +19,14 @@ from qcompile.ir import integer
 from qcompile.ir.array import Array
 from qcompile.ir.graph import Graph, Level, Node
 from qcompile.ir.integer import IntType
-from qcompile.numerics.function import Affine, Leaky, ScalarFunction, Thresholds, direction
+from qcompile.numerics.function import Affine, Clamp, Leaky, ScalarFunction, Thresholds, direction
 from qcompile.numerics.rounding import Rounding
+from qcompile.numerics.span import Span
 from qcompile.passes.fit_line import Line, fit_line, signed_digits
 
 _LARGEST_TABLE = 1 << 16
 _MOST_LEVELS = 1 << 10
+_FEW_DIGITS = 2  # signed digits of a factor that is taken as it is
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,13 @@ class RealizeRequantize:
         return result
 
 
+def _thresholds_of(function: ScalarFunction, span: Span, channel: int) -> Thresholds | None:
+    """The channel's steps, unless it has none or too many to look at."""
+    if function.span(span, channel).size > _LARGEST_TABLE:
+        return None
+    return function.thresholds(span, channel)
+
+
 def _split_at_zero(function: ScalarFunction) -> tuple[ScalarFunction, ScalarFunction] | None:
     """A leaky ReLU with slopes in (0, 1) is the larger of two lines; rounding and clamping keep the order."""
     for place, step in enumerate(function.steps):
@@ -70,7 +80,10 @@ def _split_at_zero(function: ScalarFunction) -> tuple[ScalarFunction, ScalarFunc
 
 
 def _realized(node: Node, function: ScalarFunction, operand: IntType, found: Collector) -> integer.IntegerOp:
-    steps = [function.thresholds(span, c) for c, span in enumerate(operand.spans)]
+    shift = _shifted(function, operand)
+    if shift is not None:
+        return shift
+    steps = [_thresholds_of(function, span, c) for c, span in enumerate(operand.spans)]
     candidates: list[tuple[float, integer.IntegerOp]] = []
     if all(t is not None for t in steps):
         monotone = [t for t in steps if t is not None]
@@ -91,6 +104,43 @@ def _realized(node: Node, function: ScalarFunction, operand: IntType, found: Col
         "quantize the accumulator to at most 16 bits before the nonlinearity",
     )
     return integer.Requantize(function)
+
+
+def _shifted(function: ScalarFunction, operand: IntType) -> integer.Rescale | None:
+    """A bare shift (or nothing at all), where the slope is a small integer over a power of two on every channel.
+
+    ``floor((n * x + o) / 2**s)`` only sees the integer part of ``o``, so any bias is exact.
+    """
+    match function.steps:
+        case (Affine() as line, *clamps) if all(isinstance(c, Clamp) for c in clamps):
+            pass
+        case _:
+            return None
+    quantizer = function.quantizer
+    factors, offsets, shifts, ties = [], [], [], []
+    for channel in range(function.channels):
+        slope = line.scale[channel % len(line.scale)] / quantizer.scale_of(channel)
+        if slope.denominator.bit_count() != 1 or signed_digits(slope.numerator) > _FEW_DIGITS:
+            return None
+        shift = slope.denominator.bit_length() - 1
+        zero = quantizer.zero_of(channel)
+        exact = (line.offset[channel % len(line.offset)] / quantizer.scale_of(channel) + zero) * (1 << shift)
+        half_even = quantizer.rounding is Rounding.HALF_EVEN
+        if half_even and not quantizer.zero_first and zero % 2:
+            return None  # the parity that ties go by is that of the code without its zero point
+        if not (half_even or quantizer.rounding in (Rounding.HALF_UP, Rounding.FLOOR)):
+            return None
+        ties.append(half_even and exact.denominator == 1 and shift > 0)
+        half = Fraction(0) if quantizer.rounding is Rounding.FLOOR or ties[-1] else Fraction(1 << shift, 2)
+        factors.append(slope.numerator)
+        offsets.append(floor(exact + half))
+        shifts.append(shift)
+    if any(ties) and not all(ties):
+        return None
+    spans = [function.span(span, c) for c, span in enumerate(operand.spans)]
+    low, high = min(s.low for s in spans), max(s.high for s in spans)
+    rounding = Rounding.HALF_EVEN if any(ties) else Rounding.FLOOR
+    return integer.Rescale(_shared(factors), _shared(offsets), _shared(shifts), low, high, rounding)
 
 
 def _rescale(function: ScalarFunction, operand: IntType, steps: list[Thresholds]) -> integer.Rescale | None:

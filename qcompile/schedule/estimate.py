@@ -1,0 +1,136 @@
+"""What a design costs on a target: LUTs, flip-flops and block RAM of every component, estimated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from math import ceil, prod
+
+from qcompile.ir import datapath, hardware
+from qcompile.ir.graph import Node
+from qcompile.numerics.span import Span
+from qcompile.schedule.balance import window_scan
+from qcompile.schedule.design import Datapath, Design
+from qcompile.targets import Family, Target
+
+_BRAM_DEPTH, _BRAM_WIDTH = 512, 36  # the widest aspect of an 18 Kibit block
+_LUT_RAM = {Family.ULTRASCALE_PLUS: 64, Family.SERIES_7: 64, Family.ECP5: 16, Family.GOWIN: 16, Family.ICE40: 0}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Resources; ``adders`` counts adders and subtractors of any width."""
+
+    lut: float = 0.0
+    ff: int = 0
+    bram18: int = 0
+    adders: int = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Cost)))
+
+
+def layer_costs(design: Design, target: Target) -> dict[str, Cost]:
+    """Estimated cost of every layer; the pins' register slices count under the layer "" (none)."""
+    types = design.graph.types
+    costs: dict[str, Cost] = {}
+    for node in design.graph.nodes:
+        op = node.op
+        assert isinstance(op, hardware.HardwareOp)
+        layer = op.layer if not isinstance(op, hardware.Input | hardware.Output) else ""
+        own = _component(design, node, [types[name] for name in node.inputs], types[node.name], target)
+        forks = max(0, len(design.graph.users[node.name]) - 1)
+        costs[layer] = costs.get(layer, Cost()) + own + Cost(lut=2.0 * forks, ff=2 * forks)
+    return costs
+
+
+def _component(
+    design: Design, node: Node, operands: list[hardware.Stream], result: hardware.Stream, target: Target
+) -> Cost:
+    match node.op:
+        case hardware.Input():
+            return _slice(result.width)
+        case hardware.Output():
+            return _slice(result.width + 1) + _counter(result.beats)
+        case hardware.RegisterSlice():
+            return _slice(result.width)
+        case hardware.Fifo(depth=depth):
+            return _memory(depth, result.width, target) + Cost(lut=10, ff=3 * depth.bit_length())
+        case hardware.Collect(count=count):
+            return Cost(lut=count / 2 + 4, ff=2 * result.width) + _counter(count)
+        case hardware.Distribute(count=count):
+            return Cost(lut=operands[0].width / 2, ff=operands[0].width) + _counter(count)
+        case hardware.SumBeats(count=count):
+            return Cost(lut=float(result.width), ff=2 * result.width, adders=len(result.lanes)) + _counter(count)
+        case hardware.SlidingWindow():
+            return _window(node.op, operands[0], result, target)
+        case hardware.Pipeline(datapath=name):
+            return _datapath(design.datapaths[name], target)
+    raise TypeError(f"no cost for {node.op.mnemonic}")
+
+
+def _slice(width: int) -> Cost:
+    return Cost(lut=width + 3.0, ff=2 * width + 2)
+
+
+def _counter(count: int) -> Cost:
+    bits = max(count - 1, 1).bit_length()
+    return Cost(lut=1.5 * bits, ff=bits)
+
+
+def _memory(depth: int, width: int, target: Target) -> Cost:
+    """A simple dual-port memory: LUT RAM while shallow, else 18 Kibit blocks."""
+    small = _LUT_RAM[target.family]
+    if small and depth <= 2 * small:
+        return Cost(lut=ceil(depth / small) * width * (1.2 if small == 64 else 2.0), ff=width)
+    return Cost(bram18=ceil(width / _BRAM_WIDTH) * ceil(depth / _BRAM_DEPTH))
+
+
+def _window(op: hardware.SlidingWindow, operand: hardware.Stream, result: hardware.Stream, target: Target) -> Cost:
+    scan = window_scan(op)
+    rows, columns = op.window.kernel
+    span = (columns - 1) * op.window.dilations[1] + 1
+    cost = Cost(ff=rows * span * operand.width + 2 * operand.width, lut=30.0, adders=0)
+    if rows > 1:
+        cost += _memory(scan.memory_depth, (rows - 1) * operand.width, target)
+    if op.window.padded:  # every tap that can lie outside is replaced there
+        cost += Cost(lut=0.5 * prod(op.window.kernel) * operand.width)
+    return cost + _counter(op.height) + _counter(op.width) + Cost(lut=20, ff=20)
+
+
+def _datapath(path: Datapath, target: Target) -> Cost:
+    types = path.graph.types
+    lut = sum(_luts(n, [types[i] for i in n.inputs], types[n.name], target) for n in path.graph.nodes)
+    return Cost(lut=lut + 2, ff=path.registers + path.latency, adders=path.adders)
+
+
+def _luts(node: Node, operands: list[Span], result: Span, target: Target) -> float:
+    """LUTs of one operation."""
+    if result.size == 1:
+        return 0.0
+    widest = max([result.width, *(o.width for o in operands)])
+    table_inputs = target.lut_inputs
+    match node.op:
+        case datapath.ShiftAdd(left_shift=left, right_shift=right):
+            through = right if left < right else 0 if left == right else left
+            if left > right and node.op.subtract:
+                through = 0  # the low bits of -b need the carry chain
+            return float(max(result.width - through, 1))
+        case datapath.AddConstant(value=value):
+            return float(max(1, result.width - ((value & -value).bit_length() - 1)))
+        case datapath.Negate() | datapath.RoundEven():
+            return float(widest)
+        case datapath.Clamp():
+            return result.width + widest / 5
+        case datapath.Maximum():
+            return 1.5 * widest
+        case datapath.AtLeast():
+            return max(1.0, operands[0].width / (table_inputs - 1))
+        case datapath.Greater():
+            return max(1.0, widest / 2)
+        case datapath.Select():
+            return float(result.width)
+        case datapath.CountOnes():
+            return 1.1 * len(operands)
+        case datapath.Lookup():
+            return result.width * max(1.0, 2.0 ** (operands[0].width - table_inputs) * 0.7)
+    return 0.0
