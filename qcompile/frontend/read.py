@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import heapq
 import os
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import onnx
+import onnx.shape_inference
 
 import qcompile.frontend.operators  # noqa: F401  (fills the table)
 from qcompile.errors import Collector, CompileError, fail
+from qcompile.frontend.advice import advice
 from qcompile.frontend.builder import Builder
 from qcompile.frontend.call import Call
 from qcompile.frontend.fold import fold
 from qcompile.frontend.grids import MINIFLOATS, limits_of
 from qcompile.frontend.imported import Imported, TensorInfo
 from qcompile.frontend.load import load_model
-from qcompile.frontend.registry import OPERATORS, QONNX, STANDARD, canonical_domain
+from qcompile.frontend.registry import OPERATORS, STANDARD, canonical_domain
 from qcompile.frontend.values import Absent, Known, Live, Value
 from qcompile.ir import model
 
@@ -54,8 +57,11 @@ class _Reader:
         inputs = [self._input(i) for i in self.graph.input if i.name not in self.values]
         self.findings.check()
         for node, label in self._ordered():
-            with self.findings.collecting():
+            try:
                 self._import(node, label)
+            except CompileError as error:
+                self.findings.include(error)
+                self._stand_in(node, label)
         self.findings.check()
         outputs = []
         for output in self.graph.output:
@@ -184,12 +190,35 @@ class _Reader:
     def _unsupported(self, call: Call) -> CompileError:
         node = call.node
         spelled = f"{node.domain}::{node.op_type}" if node.domain else node.op_type
-        return call.refuse(
-            "QC102",
-            f"operator {spelled} is not supported",
-            "cut the network before this node, or export it from supported operators: "
-            + ", ".join(sorted(op for domain, op in OPERATORS if domain in (STANDARD, QONNX))),
-        )
+        return fail("QC102", call.name, f"operator {spelled} is not supported", advice(node.op_type))
+
+    def _stand_in(self, node: Any, label: str) -> None:
+        """After a refusal: inputs in place of the results, where ONNX knows their shapes.
+
+        The graph is lost, but nodes behind the refused one are still checked, so that the user sees all.
+        """
+        if all(isinstance(self.values.get(name), Known) for name in node.input if name):
+            return
+        for name in node.output:
+            shape, dtype = self.inferred.get(name, (None, None))
+            if shape is not None and dtype is not None:
+                self.values[name] = self.builder.emit(model.Input(shape), (), name, (label,), dtype)
+
+    @cached_property
+    def inferred(self) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+        """Shapes by ONNX's own inference, open dimensions taken as 1."""
+        try:
+            graph = onnx.shape_inference.infer_shapes(self.proto).graph
+        # It is asked after an error, for the sake of better diagnostics: whatever it raises, there are none.
+        except Exception:
+            return {}
+        found = {}
+        for entry in (*graph.value_info, *graph.output):
+            kind = entry.type.tensor_type
+            if kind.HasField("shape") and kind.elem_type != onnx.TensorProto.STRING:
+                shape = tuple(max(1, d.dim_value) for d in kind.shape.dim)
+                found[entry.name] = (shape, np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)))
+        return found
 
     # -- what comes out
 
