@@ -45,6 +45,8 @@ TIDY: tuple[Pass, ...] = (CancelQuantize(), HoistQuantize())
 _CORRECTION_BITS = 6
 """Bias corrections are multiples of 2^-6 of the result's step: finer ones would only carry noise of the float sums."""
 
+SAMPLE_LIMIT = 1024
+
 Samples = npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]] | None
 
 
@@ -58,7 +60,8 @@ def quantize(
     """``graph`` with weights and activations on grids.
 
     ``samples`` calibrate: an array for the one input, or arrays by input name, as `as_samples` takes them;
-    None makes synthetic ones and warns (QC202). Quantizers that the graph already has stay. The result is a
+    None makes synthetic ones and warns (QC202). Of more than `SAMPLE_LIMIT`, evenly spread ones are used, since
+    values of all samples are held at once. Quantizers that the graph already has stay. The result is a
     function of the arguments alone.
     """
     graph = (manager or PassManager()).run(graph, PREPARE)
@@ -126,7 +129,7 @@ def _samples(graph: Graph, samples: Samples, options: QuantizeOptions, diagnosti
             "QC201", graph.name, f"inputs have different numbers of samples: {listed}", "give each input as many"
         )
     diagnostics.check()
-    return found
+    return {name: array[:: -(-len(array) // SAMPLE_LIMIT)] for name, array in found.items()}
 
 
 class _Builder:

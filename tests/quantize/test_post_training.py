@@ -116,7 +116,7 @@ def test_zero_always_is_code_zero() -> None:
     for scales in ("pow2", "free"):
         for node in quantized(residual(), options=QuantizeOptions(scales=scales)).nodes:
             if isinstance(node.op, Quantize):
-                assert node.op.quantizer.zero_point == (0,)
+                assert node.op.quantizer.zero_point == (Fraction(0),)
 
 
 def test_weights_are_symmetric_per_output_channel_and_round_half_to_even() -> None:
@@ -219,16 +219,16 @@ def test_integer_pictures_enter_without_loss() -> None:
     graph = convolutional()
     x = np.random.default_rng(0).integers(0, 256, (20, 1, 1, 6, 6)).astype(float)
     quantizer = grid_behind(quantized(graph, x), "x")
-    assert (quantizer.scale, quantizer.low, quantizer.high) == ((1,), 0, 255)
+    assert (quantizer.scale, quantizer.low, quantizer.high) == ((Fraction(1),), 0, 255)
     quantizer = grid_behind(quantized(graph, x, QuantizeOptions(activations=Fixed(6))), "x")
-    assert (quantizer.scale, quantizer.low, quantizer.high) == ((4,), 0, 63)
+    assert (quantizer.scale, quantizer.low, quantizer.high) == ((Fraction(4),), 0, 63)
 
 
 def test_an_integer_input_type_uses_its_limits() -> None:
     net = Network((1, 6), integer=(-128, 127))
     net.dense("fc", "x", 6, 2)
     quantizer = grid_behind(quantized(net.graph("fc"), np.ones((3, 6), np.int8)), "x")
-    assert (quantizer.scale, quantizer.low, quantizer.high) == ((1,), -128, 127)
+    assert (quantizer.scale, quantizer.low, quantizer.high) == ((Fraction(1),), -128, 127)
 
 
 def test_overrides_by_onnx_node_change_one_layer_alone() -> None:
@@ -255,7 +255,7 @@ def test_stated_fractional_bits_are_the_scale() -> None:
     graph = quantized(convolutional(), options=options)
     weights = graph.by_name["conv1.weight_q"].op
     assert isinstance(weights, Quantize) and weights.quantizer.scale == (Fraction(1, 8),)
-    assert grid_behind(graph, "relu1").scale == (2,)
+    assert grid_behind(graph, "relu1").scale == (Fraction(2),)
 
 
 def test_bias_correction_moves_the_mean_of_every_layer_to_the_float_one() -> None:
@@ -307,6 +307,12 @@ def test_a_network_that_is_quantized_already_needs_no_samples() -> None:
     collector = Collector()
     assert quantize(graph, None, QuantizeOptions(), collector) == graph
     assert not collector.diagnostics
+
+
+def test_of_very_many_samples_evenly_spread_ones_are_used() -> None:
+    graph = convolutional()
+    x = sampled(graph, 2000)
+    assert quantized(graph, x) == quantized(graph, x[::2])
 
 
 def test_calibration_works_in_parts_that_fit_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:

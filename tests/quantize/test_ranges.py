@@ -77,8 +77,8 @@ def test_the_least_error_scale_is_no_worse_than_covering_everything(pow2: bool, 
 
 def test_channels_get_scales_of_their_own_or_one_for_all() -> None:
     rows = np.array([[1.0, -8.0], [0.25, 0.5]])
-    assert weight_scales(rows, Span(-7, 7), "minmax", pow2=True, shared=False) == (2, Fraction(1, 8))
-    assert weight_scales(rows, Span(-7, 7), "minmax", pow2=True, shared=True) == (2,)
+    assert weight_scales(rows, Span(-7, 7), "minmax", pow2=True, shared=False) == (Fraction(2), Fraction(1, 8))
+    assert weight_scales(rows, Span(-7, 7), "minmax", pow2=True, shared=True) == (Fraction(2),)
 
 
 @pytest.mark.parametrize("pow2", [False, True])
@@ -109,15 +109,15 @@ def test_equal_independent_operands_make_the_output_rule_least_squares() -> None
 
 def test_integer_images_keep_every_value_if_the_bits_suffice() -> None:
     images = np.array([0.0, 7.0, 255.0])
-    assert integer_grid(images, None, 8) == (1, Span(0, 255))
-    assert integer_grid(images, None, 6) == (4, Span(0, 63))
-    assert integer_grid(np.array([0.0, 16.0]), None, 8) == (1, Span(0, 31))
-    assert integer_grid(np.array([-3.0, 16.0]), None, 8) == (1, Span(-32, 31))
+    assert integer_grid(images, None, 8) == (Fraction(1), Span(0, 255))
+    assert integer_grid(images, None, 6) == (Fraction(4), Span(0, 63))
+    assert integer_grid(np.array([0.0, 16.0]), None, 8) == (Fraction(1), Span(0, 31))
+    assert integer_grid(np.array([-3.0, 16.0]), None, 8) == (Fraction(1), Span(-32, 31))
 
 
 def test_integer_types_use_their_limits_whatever_the_samples() -> None:
-    assert integer_grid(np.array([1.0, 2.0]), (-128, 127), 8) == (1, Span(-128, 127))
-    assert integer_grid(np.array([1.0, 2.0]), (-128, 127), 4) == (16, Span(-8, 7))
+    assert integer_grid(np.array([1.0, 2.0]), (-128, 127), 8) == (Fraction(1), Span(-128, 127))
+    assert integer_grid(np.array([1.0, 2.0]), (-128, 127), 4) == (Fraction(16), Span(-8, 7))
 
 
 def test_fractions_constants_and_huge_numbers_have_no_integer_grid() -> None:
