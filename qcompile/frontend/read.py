@@ -85,10 +85,9 @@ class _Reader:
     def _initializer(self, tensor: Any) -> None:
         try:
             array = onnx.numpy_helper.to_array(tensor)
-        except (ValueError, TypeError, KeyError) as error:
-            self.findings.error(
-                "QC107", tensor.name, f"its elements cannot be read: {str(error).splitlines()[0]}", _REEXPORT
-            )
+        except (ValueError, TypeError, KeyError, OSError, onnx.checker.ValidationError) as error:
+            first = str(error).splitlines()[0]
+            self.findings.error("QC107", tensor.name, f"its elements cannot be read: {first}", _REEXPORT)
             self.values[tensor.name] = Absent()
             return
         self.values[tensor.name] = Known(array, tensor.name, array.dtype)

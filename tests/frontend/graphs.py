@@ -39,7 +39,7 @@ def make(nodes, inputs, outputs, constants=None, opset=13, ir_version=8, extra_d
         [declared(name, spec) for name, spec in inputs.items()],
         [
             helper.make_tensor_value_info(*(o if isinstance(o, tuple) else (o, F32)), None)
-            for o in ([outputs] if isinstance(outputs, str) else outputs)
+            for o in ([outputs] if isinstance(outputs, str | tuple) else outputs)
         ],
         [
             value if isinstance(value, onnx.TensorProto) else numpy_helper.from_array(np.asarray(value), name)
