@@ -249,8 +249,13 @@ def test_nearest_neighbour_resizing_copies_the_same_pixels(rule, nearest, scales
 @pytest.mark.parametrize("op", ["Greater", "Less", "GreaterOrEqual", "LessOrEqual"])
 def test_comparisons_choose_between_tensors(op):
     built = make(
-        [node(op, "x c", "t"), node("Not", "t", "n"), node("And", "t n", "a"), node("Or", "a t", "o")]
-        + [node("Where", "o x d", "y")],
+        [
+            node(op, "x c", "t"),
+            node("Not", "t", "n"),
+            node("And", "t n", "a"),
+            node("Or", "a t", "o"),
+            node("Where", "o x d", "y"),
+        ],
         IMAGE,
         "y",
         {"c": np.round(normal(7, 8), 1), "d": np.float32(-9)},
