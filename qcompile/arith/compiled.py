@@ -1,8 +1,10 @@
-"""The just-in-time compiler behind a typed decorator, so that the kernels keep their signatures."""
+"""The just-in-time compiler behind typed decorators, so that the kernels keep their signatures."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import numba
@@ -10,10 +12,30 @@ import numba
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
 
-_njit: Any = numba.njit(cache=True, error_model="numpy")
+_njit: Any = numba.njit
+_inner = _njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")
+_outer = _njit(cache=True, error_model="numpy")
 
 
 def compiled(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
-    """``function`` compiled to machine code at its first call and kept on disk for the next process."""
-    result: Callable[_Parameters, _Result] = _njit(function)
+    """``function`` for use inside an ``entry``."""
+    result: Callable[_Parameters, _Result] = _inner(function)
     return result
+
+
+def entry(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
+    """``function`` for use from Python, compiled at its first call and kept on disk for the next process.
+
+    The function must close over ``kernel_digest()``: the cache on disk looks only at the function's own file and
+    closure, and would keep machine code whose callees have changed.
+    """
+    result: Callable[_Parameters, _Result] = _outer(function)
+    return result
+
+
+def kernel_digest() -> int:
+    """Number that changes with any source file of this package."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return int.from_bytes(digest.digest()[:6], "big")

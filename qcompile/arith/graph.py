@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qcompile.arith.solving import propagate
+
 IntArray = npt.NDArray[Any]
 
 _INT64_SAFE = 1 << 62
@@ -149,10 +151,8 @@ class AdderGraph:
             raise AssertionError("the adder graph has wrong ranges")
 
     def _propagate(self, rows: IntArray) -> IntArray:
-        values: list[IntArray] = list(rows)
-        for node in self.nodes:
-            left, right = values[node.left] << node.left_shift, values[node.right] << node.right_shift
-            values.append(left - right if node.subtract else left + right)
+        """Outputs [outputs, k] for input values ``rows`` [inputs, k]."""
+        values = _propagated(rows, self.nodes)
         result = np.zeros((len(self.outputs), rows.shape[1]), dtype=rows.dtype)
         for column, output in enumerate(self.outputs):
             if output.source is None:
@@ -190,12 +190,7 @@ def _linear_ranges(
     kind = np.int64 if narrow else object
     lows = np.array([low for low, _ in input_ranges], dtype=kind)
     highs = np.array([high for _, high in input_ranges], dtype=kind)
-    forms = np.zeros((inputs + len(nodes), inputs), dtype=kind)
-    forms[np.arange(inputs), np.arange(inputs)] = 1
-    for index, node in enumerate(nodes, start=inputs):
-        left = forms[node.left] << node.left_shift
-        right = forms[node.right] << node.right_shift
-        forms[index] = left - right if node.subtract else left + right
+    forms = _propagated(np.eye(inputs, dtype=kind), nodes)
     ranges: list[tuple[int, int]] = []
     for start in range(0, len(forms), 1024):
         block = forms[start : start + 1024]
@@ -205,3 +200,17 @@ def _linear_ranges(
         high = positive @ highs + negative @ lows
         ranges.extend((int(a), int(b)) for a, b in zip(low, high, strict=True))
     return tuple(ranges)
+
+
+def _propagated(rows: IntArray, nodes: Sequence[AdderNode]) -> IntArray:
+    """Values [inputs + nodes, k] of all inputs and nodes; int64 must be known to suffice where ``rows`` is int64."""
+    values = np.zeros((len(rows) + len(nodes), rows.shape[1]), dtype=rows.dtype)
+    values[: len(rows)] = rows
+    if rows.dtype == object:
+        for index, node in enumerate(nodes, start=len(rows)):
+            left, right = values[node.left] << node.left_shift, values[node.right] << node.right_shift
+            values[index] = left - right if node.subtract else left + right
+        return values
+    flat = [(node.left, node.right, node.left_shift, node.right_shift, node.subtract) for node in nodes]
+    propagate(values, np.array(flat, dtype=np.int64).reshape(len(flat), 5))
+    return values

@@ -9,8 +9,7 @@ import numpy.typing as npt
 
 from qcompile.arith.cost import CostModel
 from qcompile.arith.graph import AdderGraph, AdderNode, AdderOutput, IntArray
-from qcompile.arith.pricing import emit_adders
-from qcompile.arith.search import search
+from qcompile.arith.solving import solve
 
 SPARE_DEPTH = 3
 """Adder levels above the least possible that are allowed without a latency limit."""
@@ -59,14 +58,12 @@ def optimize(
     starts[:, 1] = np.minimum(starts[:, 1], depth - least)
     budget = min(_BUDGET[effort], _STEPS_PER_CELL[effort] * columns.size)
     random = np.array([(seed * 0x9E3779B97F4A7C15 + 0x2545F4914F6CDD1D) % (1 << 64) or 1], dtype=np.uint64)
-    work = np.zeros(1, dtype=np.int64)
-    rows, row_count, ends, _ = search(
+    work = np.zeros(2, dtype=np.int64)
+    adders, ends = solve(
         columns, low, high, depth, starts, budget, _HEAT[effort], model.per_adder, model.per_bit, random, work
     )
-    sources = np.zeros((len(columns), 3), dtype=np.int64)
-    adders = emit_adders(rows, row_count, ends, depth, sources)
     nodes = [AdderNode(a, b, up, other, bool(minus)) for a, b, up, other, minus in adders.tolist()]
-    found = sources.tolist()
+    found = ends.tolist()
     results = []
     for column in range(outputs):
         if place[column] < 0:

@@ -95,13 +95,12 @@ def _recode(source: Ints, shift: Ints, sign: Ints, begin: int, end: int, chance:
 
 @compiled
 def rebuild(
-    rows: Rows, row_count: int, outputs: Outputs, apart: Ints, fresh: Ints, recode: float, random: Ints
+    rows: Rows, row_count: int, outputs: Outputs, apart: Ints, recode: float, random: Ints
 ) -> tuple[Rows, int, Outputs]:
     """Equal rows, in topological order, without unused, single-use and single-term rows.
 
-    ``apart[r]`` puts the terms of row r in place of its uses. ``fresh[r]`` does that, inside row r, to all rows down
-    to the inputs. With probability ``recode`` a digit of a row that changes and its neighbour are written in the
-    other form of equal weight (3 = 4 - 1 = 2 + 1).
+    ``apart[r]`` puts the terms of row r in place of its uses. With probability ``recode`` a digit of a row that
+    changes and its neighbour are written in the other form of equal weight (3 = 4 - 1 = 2 + 1).
     """
     inputs = rows.inputs
     alias = np.empty(row_count, np.int64)
@@ -112,9 +111,8 @@ def rebuild(
     uses = np.zeros(row_count, np.int64)
     kept = np.zeros(row_count, np.int64)
     ordered = _order(rows, outputs, alias, order, uses, kept)
-    # Terms of every row once the rows inside it are taken apart: the chosen ones, or all down to the inputs.
+    # Terms of every row once the chosen rows inside it are taken apart.
     spread = np.zeros(row_count, np.int64)
-    spread_all = np.zeros(row_count, np.int64)
     room = 0
     widest = 0
     for k in range(ordered):
@@ -126,15 +124,13 @@ def rebuild(
             if s >= inputs:
                 s = alias[s - inputs]
             spread[r] += 1
-            spread_all[r] += 1
             if s >= inputs:
                 q = s - inputs
-                spread_all[r] += spread_all[q]
                 if apart[q] or not kept[q]:
                     spread[r] += spread[q]
         if kept[r]:
-            room += spread_all[r] if fresh[r] else spread[r]
-        widest = max(widest, spread_all[r] if fresh[r] else spread[r])
+            room += spread[r]
+        widest = max(widest, spread[r])
     result = empty_rows(inputs, ordered + room + 1, 3 * room + 4)
     for i in range(inputs):
         result.low[i] = rows.low[i]
@@ -151,7 +147,7 @@ def rebuild(
         if not kept[r]:
             continue
         begin = end
-        changed = fresh[r] != 0
+        changed = False
         size = 0
         for i in range(rows.start[r], rows.start[r] + rows.length[r]):
             pending[size] = rows.source[i]
@@ -172,7 +168,7 @@ def rebuild(
                     changed = True
             if s >= inputs:
                 q = s - inputs
-                if fresh[r] or apart[q] or not kept[q]:
+                if apart[q] or not kept[q]:
                     changed = True
                     for i in range(rows.start[q], rows.start[q] + rows.length[q]):
                         pending[size] = rows.source[i]

@@ -18,7 +18,8 @@ class Rows(NamedTuple):
 
     Sources 0..inputs-1 are the inputs, inputs + r is row r. ``start[r] .. start[r] + length[r]`` index the terms.
     ``low``, ``high`` and ``depth`` belong to sources; the depth of a row that others use never grows.
-    ``bits`` caches the full-adder bits of joining a row, -1 is unknown. All arrays are int64.
+    ``bits`` caches the full-adder bits of joining a row, -1 is unknown. ``kraft`` is scratch: the sum of
+    2^depth over a row's terms. All arrays are int64.
     """
 
     inputs: int
@@ -31,6 +32,7 @@ class Rows(NamedTuple):
     high: Ints
     depth: Ints
     bits: Ints
+    kraft: Ints
 
 
 class Outputs(NamedTuple):
@@ -83,6 +85,7 @@ def empty_rows(inputs: int, row_room: int, term_room: int) -> Rows:
         np.zeros(inputs + row_room, np.int64),
         np.zeros(inputs + row_room, np.int64),
         np.zeros(inputs + row_room, np.int64),
+        np.zeros(row_room + 1, np.int64),
         np.zeros(row_room + 1, np.int64),
     )
 

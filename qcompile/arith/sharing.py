@@ -19,7 +19,11 @@ TOO_SMALL = -1
 
 
 class Tables(NamedTuple):
-    """Two open-addressing hash tables, emptied by changing ``stamp``: all patterns, and those of the newest source."""
+    """Scratch of ``share``, kept between calls. The hash tables are emptied by changing ``stamp``.
+
+    ``key``, ``value``, ``mark`` hold all patterns, ``new_...`` those of the newest source. ``term`` [terms, 5] is
+    source, shift, sign, row and position within the row, -1 once it is gone. ``work[0]`` counts steps.
+    """
 
     key: Ints
     value: Ints
@@ -28,33 +32,113 @@ class Tables(NamedTuple):
     new_value: Ints
     new_mark: Ints
     touched: Ints
+    pattern: Ints
+    uses: Ints
+    gain: Ints
+    price: Ints
+    luck: Ints
+    heap_score: Ints
+    heap_item: Ints
+    term: Ints
+    by_row: Ints
+    by_source: Ints
+    first_use: Ints
+    place: Ints
     stamp: Ints
     work: Ints
 
 
+SOURCE, SHIFT, SIGN, ROW, PLACE = 0, 1, 2, 3, 4
+
+
 @compiled
-def make_tables(size: int, work: Ints) -> Tables:
-    """Tables of ``size`` patterns, a power of two; ``work[0]`` counts the steps done with them."""
-    small = max(size >> 2, 1024)
+def make_tables(patterns: int, terms: int, work: Ints) -> Tables:
+    """Tables for ``patterns`` patterns, a power of two, and rows of ``terms`` terms and half as many rows."""
+    small = max(patterns >> 2, 1024)
+    room = 2 * terms + 2
     return Tables(
-        np.zeros(size, np.int64),
-        np.zeros(size, np.int64),
-        np.zeros(size, np.int64),
+        np.zeros(2 * patterns, np.int64),
+        np.zeros(2 * patterns, np.int64),
+        np.zeros(2 * patterns, np.int64),
+        np.zeros(2 * small, np.int64),
+        np.zeros(2 * small, np.int64),
+        np.zeros(2 * small, np.int64),
         np.zeros(small, np.int64),
-        np.zeros(small, np.int64),
-        np.zeros(small, np.int64),
-        np.zeros(small, np.int64),
+        np.zeros(patterns, np.int64),
+        np.zeros(patterns, np.int64),
+        np.zeros(patterns, np.float64),
+        np.zeros(patterns, np.float64),
+        np.zeros(patterns, np.float64),
+        np.zeros(patterns, np.float64),
+        np.zeros(patterns, np.int64),
+        np.zeros((room, 5), np.int64),
+        np.zeros(room, np.int64),
+        np.zeros(room, np.int64),
+        np.zeros(2 * room, np.int64),
+        np.zeros(2 * room, np.int64),
         np.zeros(1, np.int64),
         work,
     )
 
 
 @compiled
-def _pattern(a: int, shift_a: int, sign_a: int, b: int, shift_b: int, sign_b: int) -> int:
-    if a > b or (a == b and shift_a > shift_b):
+def _pattern(term: Ints, x: int, y: int) -> int:
+    """The two terms as a number: source a (24 bits), b (24), shift from a to b + 256 (9), signs differ (1)."""
+    a = term[x, SOURCE]
+    b = term[y, SOURCE]
+    distance = term[y, SHIFT] - term[x, SHIFT]
+    if a > b or (a == b and distance < 0):
         a, b = b, a
-        shift_a, shift_b = shift_b, shift_a
-    return ((a << 24 | b) << 9 | (shift_b - shift_a + 256)) << 1 | (1 if sign_a != sign_b else 0)
+        distance = -distance
+    differ = 1 if term[x, SIGN] != term[y, SIGN] else 0
+    key: int = ((a << 24 | b) << 9 | (distance + 256)) << 1 | differ
+    return key
+
+
+@compiled
+def _sort_terms(source: Ints, shift: Ints, sign: Ints, begin: int, end: int) -> None:
+    """Insertion sort by source, then shift: rows are short or nearly sorted."""
+    for i in range(begin + 1, end):
+        a, b, c = source[i], shift[i], sign[i]
+        j = i - 1
+        while j >= begin and (source[j] > a or (source[j] == a and shift[j] > b)):
+            source[j + 1] = source[j]
+            shift[j + 1] = shift[j]
+            sign[j + 1] = sign[j]
+            j -= 1
+        source[j + 1] = a
+        shift[j + 1] = b
+        sign[j + 1] = c
+
+
+@compiled
+def _term_at(term: Ints, by_source: Ints, lower: int, end: int, row: int, shift: int) -> int:
+    """The term in ``by_source[lower:end]`` with this row and shift, or -1."""
+    upper = end
+    while lower < upper:
+        middle = (lower + upper) >> 1
+        y = by_source[middle]
+        if term[y, ROW] < row or (term[y, ROW] == row and term[y, SHIFT] < shift):
+            lower = middle + 1
+        else:
+            upper = middle
+    if lower == end:
+        return -1
+    y = by_source[lower]
+    if term[y, ROW] != row or term[y, SHIFT] != shift or term[y, PLACE] < 0:
+        return -1
+    return int(y)
+
+
+@compiled
+def _pair_range(a: int, up_a: int, b: int, up_b: int, subtract: bool, low: Ints, high: Ints) -> tuple[int, int]:
+    """Range of ``(a << up_a) ± (b << up_b)``, exact where the two have no input in common or are the same."""
+    if a == b:
+        factor = (1 << up_a) - (1 << up_b) if subtract else (1 << up_a) + (1 << up_b)
+        return min(low[a] * factor, high[a] * factor), max(low[a] * factor, high[a] * factor)
+    if subtract:
+        return (low[a] << up_a) - (high[b] << up_b), (high[a] << up_a) - (low[b] << up_b)
+    return (low[a] << up_a) + (low[b] << up_b), (high[a] << up_a) + (high[b] << up_b)
 
 
 @compiled
@@ -79,14 +163,7 @@ def _weigh(key: int, low: Ints, high: Ints, bias: float) -> tuple[float, float]:
     a = key >> 34
     b = (key >> 10) & 0xFFFFFF
     distance = ((key >> 1) & 511) - 256
-    up_a = -distance if distance < 0 else 0
-    up_b = distance if distance > 0 else 0
-    if key & 1:
-        lo = (low[a] << up_a) - (high[b] << up_b)
-        hi = (high[a] << up_a) - (low[b] << up_b)
-    else:
-        lo = (low[a] << up_a) + (low[b] << up_b)
-        hi = (high[a] << up_a) + (high[b] << up_b)
+    lo, hi = _pair_range(a, max(-distance, 0), b, max(distance, 0), key & 1 != 0, low, high)
     width = span_width(lo, hi)
     gain = span_width(low[a], high[a]) + span_width(low[b], high[b]) - width + bias
     return gain, width - abs(distance)
@@ -126,165 +203,120 @@ def _sink(scores: Ints, items: Ints, size: int, score: float, item: int) -> None
 
 
 @compiled
-def _doubled(values: Ints, used: int) -> Ints:
-    larger = np.empty(2 * values.shape[0], values.dtype)
-    for i in range(used):
-        larger[i] = values[i]
-    return larger
-
-
-@compiled
 def share(
     rows: Rows,
     row_count: int,
-    active: Ints,
     limit: Ints,
     bias: float,
     noise: float,
     random: Ints,
     tables: Tables,
 ) -> int:
-    """Shares among the active rows 0..row_count-1, in place; returns the new number of rows.
+    """Shares among rows 0..row_count-1, in place; returns the new number of rows.
 
     New two-term rows are appended; ``rows`` must have room for one per term. ``limit[r]`` bounds the adder depth
     of row r. Scores are scaled by up to ``1 ± noise / 2`` to explore ties.
     """
     inputs = rows.inputs
-    start, count = rows.start, rows.length
+    start, length = rows.start, rows.length
     source, shift, sign = rows.source, rows.shift, rows.sign
     low, high, depth = rows.low, rows.high, rows.depth
+    kraft = rows.kraft
+    term, by_row, by_source, first_use = tables.term, tables.by_row, tables.by_source, tables.first_use
+    row_start = tables.place
     terms = 0
     for r in range(row_count):
-        if active[r]:
-            terms += count[r]
+        terms += length[r]
     sources = inputs + row_count
-    room = 2 * terms + 2
-    # A term: source, shift, sign, row, position within its row (-1 once it is gone).
-    t_source = np.empty(room, np.int64)
-    t_shift = np.empty(room, np.int64)
-    t_sign = np.empty(room, np.int64)
-    t_row = np.empty(room, np.int64)
-    t_place = np.empty(room, np.int64)
-    by_row = np.empty(terms + 1, np.int64)
-    row_start = np.empty(row_count + 1, np.int64)
-    kraft = np.zeros(row_count, np.int64)
-    by_source = np.empty(room, np.int64)
-    first_use = np.zeros(sources + terms + 2, np.int64)
+    if 2 * terms + 2 > term.shape[0] or sources + terms + 2 > first_use.shape[0]:
+        return TOO_SMALL
+    for s in range(sources + 1):
+        first_use[s] = 0
     k = 0
     for r in range(row_count):
         row_start[r] = k
-        if not active[r]:
-            continue
+        kraft[r] = 0
         begin = start[r]
-        end = begin + count[r]
-        for i in range(begin + 1, end):
-            a, b, c = source[i], shift[i], sign[i]
-            j = i - 1
-            while j >= begin and (source[j] > a or (source[j] == a and shift[j] > b)):
-                source[j + 1] = source[j]
-                shift[j + 1] = shift[j]
-                sign[j + 1] = sign[j]
-                j -= 1
-            source[j + 1] = a
-            shift[j + 1] = b
-            sign[j + 1] = c
+        end = begin + length[r]
+        _sort_terms(source, shift, sign, begin, end)
         for i in range(begin, end):
-            t_source[k] = source[i]
-            t_shift[k] = shift[i]
-            t_sign[k] = sign[i]
-            t_row[k] = r
-            t_place[k] = i - begin
+            term[k, SOURCE] = source[i]
+            term[k, SHIFT] = shift[i]
+            term[k, SIGN] = sign[i]
+            term[k, ROW] = r
+            term[k, PLACE] = i - begin
             by_row[k] = k
             first_use[source[i] + 1] += 1
             kraft[r] += 1 << depth[source[i]]
             k += 1
+    # by_source lists terms by source, then row, then shift; first_use[s] is where source s begins.
     for s in range(sources):
         first_use[s + 1] += first_use[s]
-    fill = np.empty(sources + 1, np.int64)
-    for s in range(sources + 1):
-        fill[s] = first_use[s]
     for i in range(terms):
-        s = t_source[i]
-        by_source[fill[s]] = i
-        fill[s] += 1
+        s = term[i, SOURCE]
+        by_source[first_use[s]] = i
+        first_use[s] += 1
+    for s in range(sources, 0, -1):
+        first_use[s] = first_use[s - 1]
+    first_use[0] = 0
 
     tables.stamp[0] += 1
     stamp = tables.stamp[0]
     keys, values, marks = tables.key, tables.value, tables.mark
     new_keys, new_values, new_marks = tables.new_key, tables.new_value, tables.new_mark
     touched = tables.touched
-    capacity = 256 + 4 * terms
-    p_key = np.empty(capacity, np.int64)
-    p_uses = np.empty(capacity, np.int64)
+    pattern, uses, gain, price, luck = tables.pattern, tables.uses, tables.gain, tables.price, tables.luck
+    heap_score, heap_item = tables.heap_score, tables.heap_item
+    room = pattern.shape[0]
     patterns = 0
     for r in range(row_count):
-        if not active[r]:
-            continue
-        tables.work[0] += count[r] * count[r] // 2
-        for y in range(row_start[r], row_start[r] + count[r]):
+        tables.work[0] += length[r] * length[r] // 2
+        for y in range(row_start[r], row_start[r] + length[r]):
             for x in range(row_start[r], y):
-                key = _pattern(t_source[x], t_shift[x], t_sign[x], t_source[y], t_shift[y], t_sign[y])
+                key = _pattern(term, x, y)
                 slot = _find(keys, marks, stamp, key)
                 if slot >= 0:
-                    p_uses[values[slot]] += 1
+                    uses[values[slot]] += 1
                     continue
+                if patterns == room:
+                    return TOO_SMALL
                 slot = -slot - 1
                 keys[slot] = key
                 marks[slot] = stamp
                 values[slot] = patterns
-                if patterns == capacity:
-                    p_key = _doubled(p_key, patterns)
-                    p_uses = _doubled(p_uses, patterns)
-                    capacity *= 2
-                p_key[patterns] = key
-                p_uses[patterns] = 1
+                pattern[patterns] = key
+                uses[patterns] = 1
                 patterns += 1
-                if 2 * patterns > keys.shape[0]:
-                    return TOO_SMALL
-    p_gain = np.empty(capacity, np.float64)
-    p_cost = np.empty(capacity, np.float64)
-    p_luck = np.empty(capacity, np.float64)
-    heap_room = 256 + terms
-    heap_score = np.empty(heap_room, np.float64)
-    heap_item = np.empty(heap_room, np.int64)
     heap = 0
     for p in range(patterns):
-        if p_uses[p] < 2:
+        if uses[p] < 2:
             continue
-        gain, price = _weigh(p_key[p], low, high, bias)
-        p_gain[p] = gain
-        p_cost[p] = price
-        p_luck[p] = 1.0 + noise * (uniform(random) - 0.5)
-        score = (p_uses[p] * p_gain[p] - p_cost[p]) * p_luck[p]
-        if score <= 0:
-            continue
-        if heap == heap_room:
-            heap_score = _doubled(heap_score, heap)
-            heap_item = _doubled(heap_item, heap)
-            heap_room *= 2
-        _push(heap_score, heap_item, heap, score, p)
-        heap += 1
+        gain[p], price[p] = _weigh(pattern[p], low, high, bias)
+        luck[p] = 1.0 + noise * (uniform(random) - 0.5)
+        score = (uses[p] * gain[p] - price[p]) * luck[p]
+        if score > 0:
+            _push(heap_score, heap_item, heap, score, p)
+            heap += 1
 
     next_term = terms
     rows_now = row_count
-    use_row = np.empty(terms + 1, np.int64)
-    use_shift = np.empty(terms + 1, np.int64)
-    use_sign = np.empty(terms + 1, np.int64)
+    next_place = start[row_count]
     while heap > 0:
         p = heap_item[0]
-        score = (p_uses[p] * p_gain[p] - p_cost[p]) * p_luck[p]
-        if p_uses[p] >= 2 and score > 0 and score < heap_score[0]:
+        score = (uses[p] * gain[p] - price[p]) * luck[p]
+        if uses[p] >= 2 and score > 0 and score < heap_score[0]:
             _sink(heap_score, heap_item, heap, score, p)
             continue
         heap -= 1
         _sink(heap_score, heap_item, heap, heap_score[heap], heap_item[heap])
-        if p_uses[p] < 2 or score <= 0:
+        if uses[p] < 2 or score <= 0:
             continue
-        key = p_key[p]
+        key = pattern[p]
         a = key >> 34
         b = (key >> 10) & 0xFFFFFF
         distance = ((key >> 1) & 511) - 256
         subtract = key & 1
+        made = inputs + rows_now
         new_depth = max(depth[a], depth[b]) + 1
         deeper = (1 << new_depth) - (1 << depth[a]) - (1 << depth[b])
         walk = a
@@ -294,75 +326,52 @@ def share(
             walk = b
             other = a
             step = -distance
-        uses = 0
+        first_use[made] = next_term
         for q in range(first_use[walk], first_use[walk + 1]):
             x = by_source[q]
-            r = t_row[x]
-            if t_place[x] < 0 or kraft[r] + deeper > 1 << limit[r]:
+            r = term[x, ROW]
+            if term[x, PLACE] < 0 or kraft[r] + deeper > 1 << limit[r]:
                 continue
-            wanted = t_shift[x] + step
-            lower = first_use[other]
-            upper = first_use[other + 1]
-            while lower < upper:
-                middle = (lower + upper) >> 1
-                y = by_source[middle]
-                if t_row[y] < r or (t_row[y] == r and t_shift[y] < wanted):
-                    lower = middle + 1
-                else:
-                    upper = middle
-            if lower >= first_use[other + 1]:
-                continue
-            y = by_source[lower]
-            if t_row[y] != r or t_shift[y] != wanted or t_place[y] < 0 or y == x:
-                continue
-            if (t_sign[x] != t_sign[y]) != (subtract == 1):
+            y = _term_at(term, by_source, first_use[other], first_use[other + 1], r, term[x, SHIFT] + step)
+            if y < 0 or y == x or (term[x, SIGN] != term[y, SIGN]) != (subtract == 1):
                 continue
             kraft[r] += deeper
-            tables.work[0] += 3 * count[r]
+            tables.work[0] += 3 * length[r]
             for turn in range(2):
                 gone = x if turn == 0 else y
-                last = row_start[r] + count[r] - 1
+                last = row_start[r] + length[r] - 1
                 moved = by_row[last]
-                by_row[row_start[r] + t_place[gone]] = moved
-                t_place[moved] = t_place[gone]
-                t_place[gone] = -1
-                count[r] -= 1
+                by_row[row_start[r] + term[gone, PLACE]] = moved
+                term[moved, PLACE] = term[gone, PLACE]
+                term[gone, PLACE] = -1
+                length[r] -= 1
                 for i in range(row_start[r], last):
-                    v = by_row[i]
-                    lost = _pattern(t_source[gone], t_shift[gone], t_sign[gone], t_source[v], t_shift[v], t_sign[v])
-                    slot = _find(keys, marks, stamp, lost)
+                    slot = _find(keys, marks, stamp, _pattern(term, gone, by_row[i]))
                     if slot >= 0:
-                        p_uses[values[slot]] -= 1
+                        uses[values[slot]] -= 1
             anchor = x if walk == a else y
-            use_row[uses] = r
-            use_shift[uses] = t_shift[anchor] if distance >= 0 else t_shift[anchor] + distance
-            use_sign[uses] = t_sign[anchor]
-            uses += 1
-        if uses == 0:
-            p_uses[p] = 0
+            term[next_term, SOURCE] = made
+            term[next_term, SHIFT] = term[anchor, SHIFT] + min(distance, 0)
+            term[next_term, SIGN] = term[anchor, SIGN]
+            term[next_term, ROW] = r
+            next_term += 1
+        found = next_term - first_use[made]
+        if found == 0:
+            uses[p] = 0
             continue
-        up_a = -distance if distance < 0 else 0
-        up_b = distance if distance > 0 else 0
-        made = inputs + rows_now
-        at = start[rows_now - 1] + count[rows_now - 1] if rows_now > row_count else start[row_count]
-        start[rows_now] = at
-        count[rows_now] = 2
-        source[at] = a
-        shift[at] = up_a
-        sign[at] = 1
-        source[at + 1] = b
-        shift[at + 1] = up_b
-        sign[at + 1] = -1 if subtract else 1
-        if a == b:
-            factor = (1 << up_a) + (-1 if subtract else 1) * (1 << up_b)
-            low[made] = min(low[a] * factor, high[a] * factor)
-            high[made] = max(low[a] * factor, high[a] * factor)
-        elif subtract:
-            low[made] = (low[a] << up_a) - (high[b] << up_b)
-            high[made] = (high[a] << up_a) - (low[b] << up_b)
-        else:
-            low[made] = (low[a] << up_a) + (low[b] << up_b)
-            high[made] = (high[a] << up_a) + (high[b] << up_b)
+        first_use[made + 1] = next_term
+        up_a = max(-distance, 0)
+        up_b = max(distance, 0)
+        start[rows_now] = next_place
+        length[rows_now] = 2
+        source[next_place] = a
+        shift[next_place] = up_a
+        sign[next_place] = 1
+        source[next_place + 1] = b
+        shift[next_place + 1] = up_b
+        sign[next_place + 1] = -1 if subtract else 1
+        next_place += 2
+        low[made], high[made] = _pair_range(a, up_a, b, up_b, subtract != 0, low, high)
         depth[made] = new_depth
         rows.bits[rows_now] = -1
         rows_now += 1
@@ -370,78 +379,54 @@ def share(
         tables.stamp[0] += 1
         new_stamp = tables.stamp[0]
         seen = 0
-        first_use[made] = next_term
-        for use in range(uses):
-            r = use_row[use]
-            x = next_term
-            next_term += 1
-            t_source[x] = made
-            t_shift[x] = use_shift[use]
-            t_sign[x] = use_sign[use]
-            t_row[x] = r
+        for x in range(first_use[made], next_term):
+            r = term[x, ROW]
             by_source[x] = x
-            if uses > 1:
-                for i in range(row_start[r], row_start[r] + count[r]):
-                    v = by_row[i]
-                    key = _pattern(made, t_shift[x], t_sign[x], t_source[v], t_shift[v], t_sign[v])
+            tables.work[0] += length[r]
+            if found > 1:
+                for i in range(row_start[r], row_start[r] + length[r]):
+                    key = _pattern(term, x, by_row[i])
                     slot = _find(new_keys, new_marks, new_stamp, key)
                     if slot >= 0:
                         new_values[slot] += 1
                         continue
+                    if seen == touched.shape[0]:
+                        return TOO_SMALL
                     slot = -slot - 1
                     new_keys[slot] = key
                     new_marks[slot] = new_stamp
                     new_values[slot] = 1
                     touched[seen] = slot
                     seen += 1
-                    if 2 * seen > new_keys.shape[0]:
-                        return TOO_SMALL
-            t_place[x] = count[r]
-            by_row[row_start[r] + count[r]] = x
-            count[r] += 1
+            term[x, PLACE] = length[r]
+            by_row[row_start[r] + length[r]] = x
+            length[r] += 1
             rows.bits[r] = -1
-        first_use[made + 1] = next_term
         for i in range(seen):
             fresh = touched[i]
             if new_values[fresh] < 2:
                 continue
+            if patterns == room:
+                return TOO_SMALL
             key = new_keys[fresh]
             slot = -_find(keys, marks, stamp, key) - 1
             keys[slot] = key
             marks[slot] = stamp
             values[slot] = patterns
-            if patterns == capacity:
-                p_key = _doubled(p_key, patterns)
-                p_uses = _doubled(p_uses, patterns)
-                p_gain = _doubled(p_gain, patterns)
-                p_cost = _doubled(p_cost, patterns)
-                p_luck = _doubled(p_luck, patterns)
-                capacity *= 2
             p = patterns
             patterns += 1
-            if 2 * patterns > keys.shape[0]:
-                return TOO_SMALL
-            p_key[p] = key
-            p_uses[p] = new_values[fresh]
-            gain, price = _weigh(key, low, high, bias)
-            p_gain[p] = gain
-            p_cost[p] = price
-            p_luck[p] = 1.0 + noise * (uniform(random) - 0.5)
-            score = (p_uses[p] * p_gain[p] - p_cost[p]) * p_luck[p]
-            if score <= 0:
-                continue
-            if heap == heap_room:
-                heap_score = _doubled(heap_score, heap)
-                heap_item = _doubled(heap_item, heap)
-                heap_room *= 2
-            _push(heap_score, heap_item, heap, score, p)
-            heap += 1
+            pattern[p] = key
+            uses[p] = new_values[fresh]
+            gain[p], price[p] = _weigh(key, low, high, bias)
+            luck[p] = 1.0 + noise * (uniform(random) - 0.5)
+            score = (uses[p] * gain[p] - price[p]) * luck[p]
+            if score > 0:
+                _push(heap_score, heap_item, heap, score, p)
+                heap += 1
     for r in range(row_count):
-        if not active[r]:
-            continue
-        for i in range(count[r]):
+        for i in range(length[r]):
             x = by_row[row_start[r] + i]
-            source[start[r] + i] = t_source[x]
-            shift[start[r] + i] = t_shift[x]
-            sign[start[r] + i] = t_sign[x]
+            source[start[r] + i] = term[x, SOURCE]
+            shift[start[r] + i] = term[x, SHIFT]
+            sign[start[r] + i] = term[x, SIGN]
     return rows_now
