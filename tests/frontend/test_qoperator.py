@@ -7,6 +7,8 @@ import pytest
 from graphs import agrees, make, node
 from onnx import TensorProto
 
+from qcompile.ir import model
+
 U8, I8, I32 = TensorProto.UINT8, TensorProto.INT8, TensorProto.INT32
 MS = "com.microsoft"
 
