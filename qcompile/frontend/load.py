@@ -43,7 +43,8 @@ def _from_file(path: Path) -> onnx.ModelProto:
     # protobuf's DecodeError; its module has no types, and nothing else can fail here.
     except Exception:
         raise _damaged(where, len(content)) from None
-    if not model.ir_version and not model.graph.node:
+    # The operator set versions are the last thing in a file: without them it was cut, though it parses.
+    if not model.ir_version or not model.opset_import:
         raise _damaged(where, len(content))
     try:
         load_external_data_for_model(model, str(path.parent))

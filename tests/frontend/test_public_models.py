@@ -45,7 +45,8 @@ def case(name):
 
 
 def outputs(imported, inputs):
-    return model.evaluate(imported.graph, {imported.inputs[0].node: inputs.astype(np.float64)})[imported.outputs[0].node]
+    values = model.evaluate(imported.graph, {imported.inputs[0].node: inputs.astype(np.float64)})
+    return values[imported.outputs[0].node]
 
 
 @pytest.mark.parametrize("name", EQUAL)
@@ -78,9 +79,7 @@ def test_a_super_resolution_network_differs_in_ties_of_single_codes():
     assert (ties.differ, ties.worst < 2) == (11, True)
 
 
-@pytest.mark.parametrize(
-    "name", ["mlperftiny_ad_int8", "mlperftiny_kws_dscnn_int8", "mlperftiny_resnet8_int8", "mlperftiny_vww_mobilenet_int8"]
-)
+@pytest.mark.parametrize("name", [name for name in EQUAL if name.startswith("mlperftiny")])
 def test_the_graph_gives_the_codes_of_onnxruntime_on_the_integer_references_inputs(name):
     imported = read(shared_model(f"{name}.onnx"))
     stored = np.load(shared_model(f"{name}.tflite_io.npz"))
