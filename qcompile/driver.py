@@ -32,8 +32,9 @@ from qcompile.schedule.naming import identifier
 from qcompile.summary import design_report, emulator_report
 from qcompile.synth import lint_no_multiplier, prove_no_multiplier, synth
 from qcompile.targets import Target
+from qcompile.verify.simulator import Simulator
 from qcompile.verify.vectors import pack, unpack
-from qcompile.verify.verilator import Simulator, build
+from qcompile.verify.verilator import build
 
 Floats = npt.NDArray[np.float64]
 Progress = Callable[[str, float | None], None]
@@ -57,7 +58,7 @@ def compile(
     allow_oversize: bool = False,
     effort: int = 1,
     after_pass: Callable[[str, Graph], None] = lambda name, graph: None,
-    progress: Progress = lambda stage, done=None: None,
+    progress: Progress = lambda stage, done: None,
     **options: Any,
 ) -> Compiled:
     """Compile ``model`` (a path or an ``onnx.ModelProto``) for ``target``; None stops at the integer graph.
@@ -250,6 +251,7 @@ class Compiled:
             if run.ii_cycles is not None:
                 result["ii_cycles"] = int(run.ii_cycles)
         if y is not None:
+            result["accuracy_samples"] = len(y)
             result["accuracy_float"] = _accuracy(reference, y)
             result["accuracy_emulator"] = _accuracy(real, y)
         self.report["verify"] = result

@@ -1,20 +1,21 @@
 """In CI (``CI=true``) a skipped test is a failure: a tool that is missing must not look like a pass.
 
-ALLOWED_SKIPS holds the reasons, or their beginnings, that are fine everywhere.
+ALLOWED_SKIPS holds words of the reasons that are fine everywhere.
 """
 
 import os
 
 import pytest
 
-ALLOWED_SKIPS: tuple[str, ...] = ()
+# The public models and data sets are too large for the repository; QCOMPILE_SHARED names the folder that has them.
+ALLOWED_SKIPS = ("QCOMPILE_SHARED",)
 
 
 def _unexpected_skips(config: pytest.Config) -> list[str]:
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     skipped = reporter.stats.get("skipped", []) if reporter else []
     reasons = ((report.nodeid, report.longrepr[2].removeprefix("Skipped: ")) for report in skipped)
-    return [f"{test}: {reason}" for test, reason in reasons if not reason.startswith(ALLOWED_SKIPS)]
+    return [f"{test}: {reason}" for test, reason in reasons if not any(word in reason for word in ALLOWED_SKIPS)]
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

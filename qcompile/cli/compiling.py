@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,7 @@ def parser() -> Parser:
     how.add_argument("--weights", metavar="FORMAT", help="format of the weights, as in fixed:4 (default: fixed:8)")
     how.add_argument("--activations", metavar="FORMAT", help="format of the activations (default: fixed:8)")
     how.add_argument("--calibrate", metavar="FILE", help=".npy, .npz or .npz:NAME of typical inputs")
+    how.add_argument("--effort", type=int, choices=range(4), help="search for fewer adders, 0 to 3 (default: 1)")
     how.add_argument("--config", metavar="FILE", help="qcompile.toml with formats per layer and more")
     check = made.add_argument_group("checks")
     check.add_argument("--verify", metavar="N", type=positive_int, help="simulate N samples and compare, bit for bit")
@@ -88,9 +89,11 @@ def run(words: Sequence[str], commands: Sequence[str]) -> int:
     # Here, because it loads onnx, onnxruntime and numba: seconds that a mistyped option should not take.
     from qcompile.driver import compile as compile_model
 
+    printer = _Printer(args.print_ir_after)
     with Progress(args.quiet, args.verbose) as progress:
-        compiled = compile_model(args.model, **options, after_pass=_printer(args.print_ir_after), progress=progress)
+        compiled = compile_model(args.model, **options, after_pass=printer, progress=progress)
         if args.verify:
+            progress("verify")
             values = None if samples is None else samples.values
             compiled.verify(values, count=args.verify, labels=None if labels is None else labels.values, seed=args.seed)
         if args.synth:
@@ -99,6 +102,7 @@ def run(words: Sequence[str], commands: Sequence[str]) -> int:
         progress("write")
         _refuse_mismatch(compiled.report)
         compiled.write(args.output)
+    printer.note_missed()
     print_diagnostics(compiled.warnings)
     _print_result(compiled.report, args)
     return 0
@@ -133,6 +137,7 @@ def _options(args: Any, found: Collector) -> dict[str, Any]:
         "clock_mhz": args.clock,
         "backend": args.backend,
         "allow_oversize": args.allow_oversize,
+        "effort": args.effort,
     }
     options = {key: value for key, value in given.items() if value is not None}
     if args.target == "none":
@@ -163,12 +168,23 @@ def _verification(args: Any, calibration: arrays.Picked | None) -> tuple[arrays.
     return samples, labels
 
 
-def _printer(names: Sequence[str]) -> Callable[[str, Graph], None]:
-    def show(name: str, graph: Graph) -> None:
-        if name in names or "all" in names:
+class _Printer:
+    """Prints the graph after the passes in ``names``."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+        self._seen = {"all"}
+
+    def __call__(self, name: str, graph: Graph) -> None:
+        self._seen.add(name)
+        if name in self._names or "all" in self._names:
             print(f"// after {name}\n{print_graph(graph, arrays=False)}", flush=True)
 
-    return show
+    def note_missed(self) -> None:
+        """Say which of them this model did not need, lest silence looks like an empty graph."""
+        for name in self._names:
+            if name not in self._seen:
+                print(f"note: {name} did not run for this model", file=sys.stderr)
 
 
 def _refuse_mismatch(report: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from qcompile.ir.graph import Level
 
 _PACKAGES = ("qcompile.passes",)
+_ORDER = ("model", "integer", "hardware")
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,15 @@ class PassEntry:
     summary: str
 
 
+# What the driver runs between passes and also shows.
+_STAGES = (
+    PassEntry("quantize", "model", "Give every tensor of a float model its quantizer; quantized models skip it."),
+    PassEntry("schedule", "integer -> hardware", "Give every layer an engine, streams and registers."),
+)
+
+
 def known_passes() -> tuple[PassEntry, ...]:
-    """All passes, by level from the top down, then by name."""
+    """All passes, by level from the top down, those that lower last, then by name."""
     found: dict[str, Any] = {}
     for package in map(importlib.import_module, _PACKAGES):
         for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
@@ -31,12 +39,17 @@ def known_passes() -> tuple[PassEntry, ...]:
                 if cls.__module__ == module.name and _is_pass(cls):
                     step: Any = cls
                     found[step.name] = step
-    order = ["model", "integer"]
-    ranked = sorted(found.values(), key=lambda c: (order.index(c.requires.name), c.requires is not c.ensures, c.name))
-    return tuple(
-        PassEntry(cls.name, _levels(cls), (inspect.getdoc(cls) or "").split("\n\n")[0].replace("\n", " "))
-        for cls in ranked
-    )
+    entries = [PassEntry(cls.name, _levels(cls), _summary(cls)) for cls in found.values()]
+    return tuple(sorted([*entries, *_STAGES], key=_rank))
+
+
+def _rank(entry: PassEntry) -> tuple[int, bool, str]:
+    level, arrow, _ = entry.levels.partition(" -> ")
+    return _ORDER.index(level), bool(arrow), entry.name
+
+
+def _summary(cls: type[Any]) -> str:
+    return (inspect.getdoc(cls) or "").split("\n\n")[0].replace("\n", " ")
 
 
 def _is_pass(cls: type[Any]) -> bool:

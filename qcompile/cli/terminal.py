@@ -34,7 +34,10 @@ def print_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:
 
 
 class Progress:
-    """One line per stage. On a terminal the running stage's line shows its percentage; with ``verbose``, seconds."""
+    """One line per stage; what follows its first word is detail ("lower conv1").
+
+    On a terminal the running stage's line shows detail and percentage; with ``verbose``, seconds stay.
+    """
 
     def __init__(self, quiet: bool, verbose: bool) -> None:
         self._quiet, self._verbose = quiet, verbose
@@ -53,6 +56,7 @@ class Progress:
     def __call__(self, stage: str, fraction: float | None = None) -> None:
         if self._quiet:
             return
+        stage, _, detail = stage.partition(" ")
         if stage != self._stage:
             self._finish()
             self._stage, self._began = stage, time.monotonic()
@@ -60,7 +64,7 @@ class Progress:
                 print(f"  {stage}", file=sys.stderr, flush=True)
         if self._live:
             percent = "" if fraction is None else f" {fraction:4.0%}"
-            print(f"{_CLEAR}  {stage}{percent}", end="", file=sys.stderr, flush=True)
+            print(f"{_CLEAR}  {stage}{percent}{detail and ' '}{detail[:60]}", end="", file=sys.stderr, flush=True)
 
     def _finish(self) -> None:
         if self._stage is None:

@@ -72,6 +72,7 @@ class Verify(TypedDict):
     latency_cycles: NotRequired[int]
     ii_cycles: NotRequired[int]
     seed: NotRequired[int]
+    accuracy_samples: NotRequired[int]
     accuracy_float: NotRequired[float]
     accuracy_emulator: NotRequired[float]
 

@@ -71,7 +71,7 @@ def _accuracy_line(report: Mapping[str, Any]) -> str:
         if "accuracy_float" in verify:
             change = 100 * (verify["accuracy_emulator"] - verify["accuracy_float"])
             line += f" (the ONNX model {verify['accuracy_float']:.2%}, {change:+.2f} points)"
-        return f"{line} on {verify['samples']} samples"
+        return f"{line} on {verify.get('accuracy_samples', verify['samples'])} samples"
     if "reference_max_abs_error" in verify:
         error = verify["reference_max_abs_error"]
         return f"error     at most {error:.4g} against the ONNX model on {verify['samples']} samples"
@@ -91,28 +91,24 @@ def _speed_line(report: Mapping[str, Any]) -> str:
 
 
 def _layers(report: Mapping[str, Any]) -> str:
-    if not report["layers"]:
+    layers, totals = report["layers"], report["totals"]
+    if not layers:
         return ""
-    columns = [
-        Column("layer", 28),
-        Column("engine", 18),
-        Column("in * weights -> out", 26),
-        Column("adders", right=True),
-        Column("LUT", right=True),
-        Column("FF", right=True),
-        Column("BRAM18", right=True),
-        Column("cycles", right=True),
+    counted = {"adders": "adders", "lut": "LUT", "ff": "FF", "bram18": "BRAM18", "latency_cycles": "cycles"}
+    if not totals["bram18"]:
+        del counted["bram18"]
+    columns = [Column("layer", 28), Column("engine", 20), Column("in, weights -> out", 40)]
+    columns += [Column(title, right=True) for title in counted.values()]
+    rows = [
+        [layer["name"], layer["engine"], _formats(layer), *(f"{layer[key]:,}" for key in counted)] for layer in layers
     ]
-    rows = []
-    for layer in report["layers"]:
-        weights = f" * {layer['weight_format']}" if layer["weight_format"] else ""
-        counts = (layer[key] for key in ("adders", "lut", "ff", "bram18", "latency_cycles"))
-        formats = f"{layer['input_format']}{weights} -> {layer['output_format']}"
-        rows.append([layer["name"], layer["engine"], formats, *(f"{count:,}" for count in counts)])
-    totals = report["totals"]
-    counts = (totals[key] for key in ("adders", "lut", "ff", "bram18", "latency_cycles"))
-    rows.append(["total", "", "", *(f"{count:,}" for count in counts)])
+    rows.append(["total", "", "", *(f"{totals[key]:,}" for key in counted)])
     return table(columns, rows, WIDTH, rule_before_last=True)
+
+
+def _formats(layer: Mapping[str, Any]) -> str:
+    weights = f", {layer['weight_format']}" if layer["weight_format"] else ""
+    return f"{layer['input_format']}{weights} -> {layer['output_format']}".replace(" x 2^", "*2^")
 
 
 def _totals(report: Mapping[str, Any]) -> str:
@@ -140,6 +136,7 @@ def _verification(report: Mapping[str, Any]) -> str:
         return ""
     rows = [["samples", f"{verify['samples']:,}"]]
     labels = {
+        "accuracy_samples": "samples with labels",
         "rtl_samples": "simulated",
         "rtl_mismatches": "RTL against emulator, differing samples",
         "reference_max_abs_error": "ONNX model against emulator, largest error",

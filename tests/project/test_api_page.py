@@ -1,0 +1,35 @@
+"""The Python on docs/api.md runs as it stands, and names what is there."""
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+import qcompile
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "api.md").read_text()
+
+
+def test_the_example_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
+    assert len(blocks) == 2
+    exec("\n".join(blocks), {})
+    assert (tmp_path / "build" / "digits" / "report.json").exists()
+
+
+def test_every_argument_of_compile_is_documented() -> None:
+    arguments = set(inspect.signature(qcompile.compile).parameters) - {"options"}
+    documented = re.findall(r"`(\w+)`", PAGE.split("## The result")[0])
+    assert sorted(arguments - set(documented)) == []
+
+
+def test_every_public_member_of_the_result_is_documented() -> None:
+    source = inspect.getsource(qcompile.Compiled)
+    members = {name for name in dir(qcompile.Compiled) if not name.startswith("_")}
+    members |= set(re.findall(r"^        self\.([a-z]\w*)(?:: [^=]+)? = ", source, re.M))
+    documented = set(re.findall(r"^\| `(\w+)", PAGE.split("## The result")[1], re.M))
+    assert (sorted(members - documented), sorted(documented - members)) == ([], [])
