@@ -150,7 +150,7 @@ def _verification(report: Mapping[str, Any]) -> str:
         value = verify.get(key)
         if value is None:
             continue
-        if key.startswith("accuracy"):
+        if key in ("accuracy_float", "accuracy_emulator"):
             rows.append([title, f"{value:.2%}"])
         else:
             rows.append([title, f"{value:.6g}" if isinstance(value, float) else f"{value:,}"])
