@@ -31,7 +31,7 @@ def design_report(design: Design, golden: Graph, meaning: Graph, target: Target,
     grids = _grids(meaning)
     layers = [_layer(design, golden, grids, layer, costs, top) for layer in design.layers]
     total = sum(costs.values(), Cost())
-    timing = trace(design.graph)
+    timing = trace(design.graph, {name: path.latency for name, path in design.datapaths.items()})
     interval = initiation_interval(design.graph)
     totals = {
         **_resources(total),
@@ -73,6 +73,10 @@ def _layer(
                 latency += stages
             case hardware.SlidingWindow() | hardware.Collect() | hardware.SumBeats():
                 latency += node.op.needed(0) + 1
+            case hardware.FoldedEngine(vector=vector):
+                latency += (
+                    vector + design.datapaths[node.op.partial].latency + design.datapaths[node.op.finish].latency + 3
+                )
             case _:
                 latency += 1
     return {

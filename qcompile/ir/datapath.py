@@ -262,6 +262,68 @@ class CountOnes(DatapathOp):
 
 @DATAPATH.op
 @dataclass(frozen=True)
+class Xnor(DatapathOp):
+    """1 where the two bits are equal: the product of two signs."""
+
+    mnemonic: ClassVar[str] = "xnor"
+
+    def result_type(self, *operands: Span) -> Span:
+        if not all(Span(0, 1).holds(o) for o in operands):
+            raise IRError("needs one-bit operands")
+        return Span.of(int(a == b) for a in set(_ends(operands[0])) for b in set(_ends(operands[1])))
+
+    def evaluate(self, *operands: int) -> int:
+        return int(operands[0] == operands[1])
+
+
+@DATAPATH.op
+@dataclass(frozen=True)
+class BoothDigit(DatapathOp):
+    """One radix-4 digit of a weight, ``d = -2 high + middle + low``, times ``a``; less 1 where d is negative.
+
+    The missing 1 (the complement stands in for the negative) depends on the weight alone, so whoever knows the
+    weights adds it once, after all additions. One LUT per bit. Operands a, high, middle, low. Source: A. D.
+    Booth, "A signed binary multiplication technique", 1951, in radix 4.
+    """
+
+    mnemonic: ClassVar[str] = "booth_digit"
+
+    def result_type(self, *operands: Span) -> Span:
+        a, *bits = operands
+        if not all(Span(0, 1).holds(b) for b in bits):
+            raise IRError("needs one-bit digits")
+        digits = [-2 * h + m + n for h in _ends(bits[0]) for m in _ends(bits[1]) for n in _ends(bits[2])]
+        return Span.of(d * x - (d < 0) for d in digits for x in _ends(a))
+
+    def evaluate(self, *operands: int) -> int:
+        a, high, middle, low = operands
+        digit = -2 * high + middle + low
+        return digit * a - (digit < 0)
+
+
+@DATAPATH.op
+@dataclass(frozen=True)
+class Extend(DatapathOp):
+    """``a`` as a value of the wider ``span``: wiring, where lanes must have one width."""
+
+    mnemonic: ClassVar[str] = "extend"
+    span: Span
+
+    def result_type(self, *operands: Span) -> Span:
+        if not self.span.holds(operands[0]):
+            raise IRError(f"{operands[0]} is not within {self.span}")
+        return self.span
+
+    def evaluate(self, *operands: int) -> int:
+        return operands[0]
+
+
+def _ends(span: Span) -> tuple[int, int]:
+    return span.low, span.high
+
+
+@DATAPATH.op
+@dataclass(frozen=True)
 class Lookup(DatapathOp):
     """``table[a - low]``; the table covers the operand's span."""
 

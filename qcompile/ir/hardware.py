@@ -158,6 +158,87 @@ class SumBeats(HardwareOp):
 
 @HARDWARE.op
 @dataclass(frozen=True)
+class FoldedWindow(HardwareOp):
+    """The windows of an image whose channels arrive in ``folds`` beats per position, read back one beat at a time.
+
+    ``order`` "window": kernel row, kernel column, fold, fold fastest; "channel": fold, kernel row, kernel
+    column, as operations need it that treat every channel for itself.
+    """
+
+    mnemonic: ClassVar[str] = "folded_window"
+    height: int
+    width: int
+    folds: int
+    window: Window
+    fill: tuple[int, ...]
+    order: str = "window"
+
+    def result_type(self, *operands: Stream) -> Stream:
+        (x,) = operands
+        if x.beats != self.height * self.width * self.folds or len(self.fill) != len(x.lanes):
+            raise IRError(f"{x.beats} beats of {len(x.lanes)} lanes for {self.height}x{self.width}x{self.folds}")
+        rows, columns = self.window.output_size(self.height, self.width)
+        lanes = x.lanes
+        if self.window.padded:
+            lanes = tuple(lane.union(Span(f, f)) for lane, f in zip(lanes, self.fill, strict=True))
+        return Stream(rows * columns * prod(self.window.kernel) * self.folds, lanes)
+
+
+@HARDWARE.op
+@dataclass(frozen=True)
+class FoldedEngine(HardwareOp):
+    """One small datapath, used again and again: a matrix of weights from ROM, ``lanes`` results at a time.
+
+    A vector is ``vector`` beats. It is read ``repeats`` times, each time for other weights: for repeat n and
+    beat s, datapath ``partial`` sees the beat (low) and word ``((g * repeats) + n) * vector + s`` of memory
+    ``weights`` (high), g the vector's number modulo ``groups``. Its results are combined ("add", "max", or
+    "none" where a vector is one beat) into ``accumulators``, whose spans hold every partial result. After the
+    last beat, datapath ``finish`` sees the accumulators (low) and word ``g * repeats + n`` of memory
+    ``parameters`` (high); its result is one beat. Names are those of `qcompile.schedule.Design`.
+    """
+
+    mnemonic: ClassVar[str] = "folded_engine"
+    vector: int
+    repeats: int
+    groups: int
+    combine: str
+    partial: str
+    accumulators: tuple[Span, ...]
+    finish: str
+    weights: str | None
+    parameters: str | None
+    lanes: tuple[Span, ...]
+
+    def result_type(self, *operands: Stream) -> Stream:
+        if len({x.beats for x in operands}) != 1 or operands[0].beats % self.vector:
+            raise IRError(f"operands of {[x.beats for x in operands]} beats, vectors of {self.vector}")
+        return Stream(operands[0].beats // self.vector * self.repeats, self.lanes)
+
+    def needed(self, beat: int) -> int:
+        return (beat // self.repeats + 1) * self.vector
+
+
+@HARDWARE.op
+@dataclass(frozen=True)
+class FoldedAccumulate(HardwareOp):
+    """Per channel the sum over all positions of a frame; channels arrive, and leave, in ``folds`` beats."""
+
+    mnemonic: ClassVar[str] = "folded_accumulate"
+    count: int
+    folds: int
+
+    def result_type(self, *operands: Stream) -> Stream:
+        (x,) = operands
+        if x.beats != self.count * self.folds:
+            raise IRError(f"{x.beats} beats, not {self.count} x {self.folds}")
+        return Stream(self.folds, tuple(lane.scaled(self.count) for lane in x.lanes))
+
+    def needed(self, beat: int) -> int:
+        return (self.count - 1) * self.folds + beat + 1
+
+
+@HARDWARE.op
+@dataclass(frozen=True)
 class Fifo(HardwareOp):
     """Holds up to ``depth`` beats, so that one side of a join can run ahead of the other."""
 

@@ -1,6 +1,6 @@
 """From the integer graph to streams: layers, engines, pipelining, FIFOs, and what they cost."""
 
-from qcompile.schedule.design import Datapath, Design, Layer
-from qcompile.schedule.spatial import schedule
+from qcompile.schedule.design import Datapath, Design, Layer, Memory
+from qcompile.schedule.scheduler import schedule
 
-__all__ = ["Datapath", "Design", "Layer", "schedule"]
+__all__ = ["Datapath", "Design", "Layer", "Memory", "schedule"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from qcompile.ir import datapath
@@ -73,11 +73,20 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class Memory:
+    """A ROM: ``words`` of ``width`` bits each, unsigned."""
+
+    width: int
+    words: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Design:
-    """What the backends emit. ``graph`` is a hardware graph; ``datapaths`` are those of its `Pipeline` nodes."""
+    """What the backends emit. ``graph`` is a hardware graph; its nodes name their ``datapaths`` and ``memories``."""
 
     name: str
     graph: Graph
     layers: tuple[Layer, ...]
     datapaths: dict[str, Datapath]
     clock_mhz: float
+    memories: dict[str, Memory] = field(default_factory=dict)

@@ -23,6 +23,8 @@ _ARITHMETIC = (
     datapath.Clamp,
     datapath.Maximum,
     datapath.Select,
+    datapath.BoothDigit,
+    datapath.Extend,
 )
 
 
@@ -37,6 +39,7 @@ class _Statement:
     spans: tuple[Span, ...]
     result: Span
     condition: str
+    bits: tuple[str, ...]
     note: str
     low: int
     high: int
@@ -151,6 +154,7 @@ class _Renderer:
             spans=spans,
             result=result,
             condition=self._reference(node.inputs[0], stage, False) if node.inputs else "",
+            bits=tuple(self._reference(name, stage, False) for name in node.inputs[1:]),
             note=self._form_text(node.name) if isinstance(op, datapath.ShiftAdd) else "",
             low=low,
             high=low + result.width - 1,
