@@ -3,6 +3,15 @@
 from qcompile.arith.cost import CostModel
 from qcompile.arith.graph import AdderGraph, AdderNode, AdderOutput
 from qcompile.arith.optimize import optimize
-from qcompile.arith.pipeline import assign_stages
+from qcompile.arith.pipeline import assign_stages, longest_path, register_bits
 
-__all__ = ["AdderGraph", "AdderNode", "AdderOutput", "CostModel", "assign_stages", "optimize"]
+__all__ = [
+    "AdderGraph",
+    "AdderNode",
+    "AdderOutput",
+    "CostModel",
+    "assign_stages",
+    "longest_path",
+    "optimize",
+    "register_bits",
+]

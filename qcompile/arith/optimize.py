@@ -11,7 +11,7 @@ from qcompile.arith.cost import CostModel
 from qcompile.arith.graph import AdderGraph, AdderNode, AdderOutput, IntArray
 from qcompile.arith.solving import solve
 
-SPARE_DEPTH = 3
+SPARE_DEPTH = 1
 """Adder levels above the least possible that are allowed without a latency limit."""
 
 _LEVELS = 2
@@ -20,10 +20,12 @@ _LIMIT_BITS = 60
 # Penalty and levels of the difference tree, dense digits, bias of the sharing score: best first on random matrices.
 _STARTS = ((5, _LEVELS, 1, 3), (3, _LEVELS, 1, 3), (7, _LEVELS, 1, 8), (9, _LEVELS, 1, 3), (0, 0, 0, 3))
 
-# Steps of work: about 30 to the microsecond.
-_BUDGET = {0: 0, 1: 3_000_000, 2: 150_000_000, 3: 1_500_000_000}
-_STEPS_PER_CELL = {0: 0, 1: 1200, 2: 10**9, 3: 10**9}
+# Steps of work, about 30 to the microsecond.
+_BUDGET = {0: 0, 2: 150_000_000, 3: 1_500_000_000}
 _HEAT = {0: 0.0, 1: 0.2, 2: 0.7, 3: 1.0}
+
+_PORTION = 100
+"""Rows taken apart at once, at most: enough to move, few enough to keep most of a large solution."""
 
 
 def optimize(
@@ -56,11 +58,11 @@ def optimize(
     low, high = _scaled_ranges(columns, input_ranges)
     starts = np.array(_STARTS if effort else _STARTS[:1], dtype=np.int64)
     starts[:, 1] = np.minimum(starts[:, 1], depth - least)
-    budget = min(_BUDGET[effort], _STEPS_PER_CELL[effort] * columns.size)
+    budget = _default_budget(columns.size) if effort == 1 else _BUDGET[effort]
     random = np.array([(seed * 0x9E3779B97F4A7C15 + 0x2545F4914F6CDD1D) % (1 << 64) or 1], dtype=np.uint64)
     work = np.zeros(2, dtype=np.int64)
     adders, ends = solve(
-        columns, low, high, depth, starts, budget, _HEAT[effort], model.per_adder, model.per_bit, random, work
+        columns, low, high, depth, starts, budget, _HEAT[effort], _PORTION, model.per_adder, model.per_bit, random, work
     )
     nodes = [AdderNode(a, b, up, other, bool(minus)) for a, b, up, other, minus in adders.tolist()]
     found = ends.tolist()
@@ -89,7 +91,7 @@ def _checked_matrix(
     for index, (low, high) in enumerate(input_ranges):
         if low > high:
             raise ValueError(f"input {index} has the empty range ({low}, {high})")
-    if effort not in _BUDGET:
+    if effort not in _HEAT:
         raise ValueError(f"effort is {effort}, need 0, 1, 2 or 3")
     largest = max((abs(int(v)) for v in (weights.min(), weights.max())), default=0) if weights.size else 0
     if (largest * max(weights.shape[0], 1)).bit_length() > _LIMIT_BITS - 16:
@@ -127,6 +129,11 @@ def _distinct_columns(
         shifts.append(shift)
         signs.append(1 if np.array_equal(kept[mine], odd) else -1)
     return np.array(kept, dtype=np.int64).reshape(len(kept), columns.shape[1]), place, shifts, signs
+
+
+def _default_budget(cells: int) -> int:
+    """Steps of work at effort 1: cubic in the side of a square matrix, less for those of a small network."""
+    return max(768 * cells, min(cells**2, int(80 * cells**1.5)))
 
 
 def _least_depth(columns: npt.NDArray[np.int64]) -> int:

