@@ -90,7 +90,8 @@ class Builder:
 
 def as_float64(array: npt.NDArray[Any], where: str) -> npt.NDArray[np.float64]:
     """The exact float64 of a constant's elements; QC106 for NaN or infinity."""
-    wide = array.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # float16 NaN
+        wide = array.astype(np.float64)
     if not np.isfinite(wide).all():
         bad = wide[~np.isfinite(wide)]
         kinds = [word for word, test in (("NaN", isnan), ("infinity", isinf)) if any(test(float(v)) for v in bad)]

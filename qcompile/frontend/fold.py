@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx.reference import ReferenceEvaluator
 
 from qcompile.frontend.call import Call
 from qcompile.frontend.values import Known, Value
 
-Arrays = tuple[npt.NDArray[Any], ...]
+UNREPEATABLE = frozenset(
+    ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli")
+)
+"""Operators whose result is another one each time: never constants."""
 
 
 def fold(call: Call) -> tuple[Value, ...]:

@@ -46,6 +46,10 @@ def _from_file(path: Path) -> onnx.ModelProto:
     # The operator set versions are the last thing in a file: without them it was cut, though it parses.
     if not model.ir_version or not model.opset_import:
         raise _damaged(where, len(content))
+    names = (text for node in model.graph.node for text in (node.op_type, node.domain, *node.input, *node.output))
+    if not all(isinstance(text, str) for text in names):
+        # protobuf gives bytes for what is not UTF-8.
+        raise _damaged(where, len(content))
     try:
         load_external_data_for_model(model, str(path.parent))
     except (OSError, onnx.checker.ValidationError, ValueError) as error:

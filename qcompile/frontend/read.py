@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import os
 from functools import cached_property
 from typing import Any
@@ -16,15 +15,15 @@ from qcompile.errors import Collector, CompileError, fail
 from qcompile.frontend.advice import advice
 from qcompile.frontend.builder import Builder
 from qcompile.frontend.call import Call
-from qcompile.frontend.fold import fold
+from qcompile.frontend.fold import UNREPEATABLE, fold
 from qcompile.frontend.grids import MINIFLOATS, limits_of
 from qcompile.frontend.imported import Imported, TensorInfo
 from qcompile.frontend.load import load_model
+from qcompile.frontend.malformed import blame
+from qcompile.frontend.ordering import REEXPORT, labels_of, ordered
 from qcompile.frontend.registry import OPERATORS, STANDARD, canonical_domain
 from qcompile.frontend.values import Absent, Known, Live, Value
 from qcompile.ir import model
-
-_REEXPORT = "check the file with onnx.checker.check_model(model, full_check=True) and export it again"
 
 
 def read(
@@ -56,12 +55,7 @@ class _Reader:
             self._initializer(tensor)
         inputs = [self._input(i) for i in self.graph.input if i.name not in self.values]
         self.findings.check()
-        for node, label in self._ordered():
-            try:
-                self._import(node, label)
-            except CompileError as error:
-                self.findings.include(error)
-                self._stand_in(node, label)
+        self._walk(self.graph)
         self.findings.check()
         outputs = []
         for output in self.graph.output:
@@ -87,7 +81,7 @@ class _Reader:
             array = onnx.numpy_helper.to_array(tensor)
         except (ValueError, TypeError, KeyError, OSError, onnx.checker.ValidationError) as error:
             first = str(error).splitlines()[0]
-            self.findings.error("QC107", tensor.name, f"its elements cannot be read: {first}", _REEXPORT)
+            self.findings.error("QC107", tensor.name, f"its elements cannot be read: {first}", REEXPORT)
             self.values[tensor.name] = Absent()
             return
         self.values[tensor.name] = Known(array, tensor.name, array.dtype)
@@ -115,12 +109,13 @@ class _Reader:
             )
             self.values[entry.name] = Absent()
             return None
-        dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
-        if dtype.kind not in "fiub" and dtype.name not in MINIFLOATS and limits_of(dtype) is None:
+        dtype = _numpy_type(kind.elem_type)
+        if dtype is None:
+            names = {number: name for name, number in onnx.TensorProto.DataType.items()}
             self.findings.error(
                 "QC104",
                 entry.name,
-                f"the input has elements of type {onnx.TensorProto.DataType.Name(kind.elem_type)}",
+                f"the input has elements of type {names.get(kind.elem_type, kind.elem_type)}",
                 "inputs of numbers are supported",
             )
             self.values[entry.name] = Absent()
@@ -132,47 +127,44 @@ class _Reader:
 
     # -- nodes
 
-    def _ordered(self) -> list[tuple[Any, str]]:
-        """Nodes with their labels, in the file's order as far as it is topological; QC107 for the rest."""
-        nodes = list(self.graph.node)
-        labels = _labels(nodes)
-        producer = {name: index for index, node in enumerate(nodes) for name in node.output if name}
-        waiting: list[set[int]] = []
-        users: list[list[int]] = [[] for _ in nodes]
-        for index, node in enumerate(nodes):
-            needs = {producer[name] for name in node.input if name in producer}
-            waiting.append(needs)
-            for other in needs:
-                users[other].append(index)
-            missing = [n for n in node.input if n and n not in producer and n not in self.values]
-            if missing:
-                self.findings.error(
-                    "QC107", labels[index], f"{node.op_type} reads {', '.join(missing)}, which nothing makes", _REEXPORT
-                )
-                self.values.update(dict.fromkeys(missing, Absent()))
-        ready = [index for index, needs in enumerate(waiting) if not needs]
-        order = []
-        while ready:
-            index = heapq.heappop(ready)
-            order.append((nodes[index], labels[index]))
-            for user in users[index]:
-                waiting[user].discard(index)
-                if not waiting[user]:
-                    heapq.heappush(ready, user)
-        if len(order) < len(nodes):
-            stuck = [labels[index] for index, needs in enumerate(waiting) if needs]
-            self.findings.error("QC107", stuck[0], f"the nodes {', '.join(stuck)} lie on a cycle", _REEXPORT)
-        return order
+    def _walk(self, graph: Any, prefix: str = "") -> None:
+        """Imports the nodes of ``graph``, inner labels behind ``prefix``."""
+        nodes = list(graph.node)
+        labels = labels_of(nodes, prefix)
+        for index in ordered(nodes, labels, self.values, self.findings):
+            node, label = nodes[index], labels[index]
+            try:
+                if not self._took_branch(node, label):
+                    self._import(node, label)
+            except CompileError as error:
+                self.findings.include(error)
+                self._stand_in(node, label)
+
+    def _took_branch(self, node: Any, label: str) -> bool:
+        """An If whose condition is known is the branch that it takes."""
+        if node.op_type != "If" or node.domain not in (STANDARD, "ai.onnx"):
+            return False
+        condition = self.values.get(node.input[0]) if node.input else None
+        branches = {attribute.name: attribute.g for attribute in node.attribute}
+        if not isinstance(condition, Known) or not {"then_branch", "else_branch"} <= set(branches):
+            return False
+        branch = branches["then_branch" if condition.plain().any() else "else_branch"]
+        for tensor in branch.initializer:
+            self._initializer(tensor)
+        self._walk(branch, f"{label}/")
+        for name, inner in zip(node.output, branch.output, strict=False):
+            self.values[name] = self.values.get(inner.name, Absent())
+        return True
 
     def _import(self, node: Any, label: str) -> None:
-        operands = tuple(self.values[name] if name else None for name in node.input)
+        operands = tuple(self.values.get(name, Absent()) if name else None for name in node.input)
         self.values.update({name: Absent() for name in node.output if name})
         domain = canonical_domain(node.domain, node.op_type)
         version = self.versions.get(node.domain, self.versions[STANDARD] if domain == STANDARD else 1)
         call = Call(node, label, version, operands, self.builder, self.dialects)
         entry = OPERATORS.get((domain, node.op_type))
         present = [o for o in operands if o is not None]
-        all_known = all(isinstance(o, Known) for o in present)
+        all_known = all(isinstance(o, Known) for o in present) and node.op_type not in UNREPEATABLE
         if entry is None and not (all_known and domain == STANDARD):
             raise self._unsupported(call)
         if any(isinstance(o, Absent) for o in present):
@@ -181,7 +173,15 @@ class _Reader:
             results = fold(call)
         else:
             assert entry is not None
-            found = entry.handler(call)
+            try:
+                found = entry.handler(call)
+            except CompileError:
+                raise
+            except Exception as error:
+                verdict = blame(call, error)
+                if verdict is None:
+                    raise
+                raise verdict from error
             results = found if isinstance(found, tuple) else (found,)
         for name, value in zip(node.output, results, strict=False):
             self.values[name] = value
@@ -214,9 +214,9 @@ class _Reader:
         found = {}
         for entry in (*graph.value_info, *graph.output):
             kind = entry.type.tensor_type
-            if kind.HasField("shape") and kind.elem_type != onnx.TensorProto.STRING:
-                shape = tuple(max(1, d.dim_value) for d in kind.shape.dim)
-                found[entry.name] = (shape, np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)))
+            dtype = _numpy_type(kind.elem_type)
+            if kind.HasField("shape") and dtype is not None:
+                found[entry.name] = (tuple(max(1, d.dim_value) for d in kind.shape.dim), dtype)
         return found
 
     # -- what comes out
@@ -231,23 +231,17 @@ class _Reader:
 
 
 def _no_such_output(name: str) -> CompileError:
-    return fail("QC107", name, "the output is made by no node", _REEXPORT)
+    return fail("QC107", name, "the output is made by no node", REEXPORT)
 
 
-def _labels(nodes: list[Any]) -> list[str]:
-    """The nodes' names; a node without one, or with one that was used before, gets ``Operator_position``."""
-    labels: list[str] = []
-    taken = {node.name for node in nodes if node.name}
-    seen: set[str] = set()
-    for index, node in enumerate(nodes):
-        label = node.name
-        if not label or label in seen:
-            label = f"{node.op_type}_{index}"
-            while label in taken or label in seen:
-                label += "_"
-        seen.add(label)
-        labels.append(label)
-    return labels
+def _numpy_type(kind: int) -> np.dtype[Any] | None:
+    """The NumPy type of an ONNX element type that holds numbers; None for any other."""
+    try:
+        dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind))
+    except KeyError:
+        return None
+    numbers = dtype.kind in "fiub" or dtype.name in MINIFLOATS or limits_of(dtype) is not None
+    return dtype if numbers or dtype.name == "bfloat16" else None
 
 
 def _has_activation_quantizers(graph: Any) -> bool:

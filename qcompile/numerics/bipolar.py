@@ -44,7 +44,7 @@ class BipolarQuantizer(Quantizer):
         boundary = np.array([float(self._boundary(c)) for c in range(self.channels)])[index]
         codes = np.where(exact >= boundary, 1, -1).astype(np.int64)
         # The boundary itself was rounded: values that meet it are compared exactly.
-        for place in zip(*np.nonzero(exact == boundary), strict=True):
+        for place in map(tuple, np.argwhere(exact == boundary)):
             codes[place] = self.code(Fraction(float(exact[place])), int(index[place]))
         return codes
 

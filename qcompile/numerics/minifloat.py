@@ -94,7 +94,7 @@ class MiniFloatQuantizer(Quantizer):
         # powers of two between binades are too.
         doubled = 2 * ratio / step
         suspect = np.abs(doubled - np.rint(doubled)) < 1e-9
-        for place in zip(*np.nonzero(suspect & (ratio != 0)), strict=True):
+        for place in map(tuple, np.argwhere(suspect & (ratio != 0))):
             codes[place] = self.code(Fraction(float(exact[place])), int(index[place]))
         return codes
 

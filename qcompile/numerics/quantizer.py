@@ -120,7 +120,7 @@ class Quantizer:
         directed = self.rounding in (Rounding.FLOOR, Rounding.CEIL, Rounding.ZERO, Rounding.AWAY)
         boundary = np.rint(ratio) if directed else np.floor(ratio) + 0.5
         suspect = np.abs(ratio - boundary) < 1e-9 + np.abs(ratio) * 1e-14
-        for place in zip(*np.nonzero(suspect), strict=True):
+        for place in map(tuple, np.argwhere(suspect)):
             codes[place] = self.code(Fraction(float(exact[place])), int(index[place]))
         return codes
 

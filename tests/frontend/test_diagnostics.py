@@ -371,3 +371,44 @@ def test_a_reshape_that_splits_the_channel_axis_is_refused():
         "error[QC104]: n: Reshape: reshapes [4, 3] to [3, 4], which splits the quantizer's channel axis 0\n"
         "  = help: quantize per tensor, or reshape the weights before export"
     )
+
+
+# -- damage
+
+
+def test_damaged_files_are_read_or_refused_but_never_end_in_a_traceback(tmp_path):
+    built = make(
+        [
+            node("QuantizeLinear", "x s z", "q"),
+            node("DequantizeLinear", "q s z", "a"),
+            node("Conv", "a w b", "c", pads=[1, 1, 1, 1]),
+            node("Relu", "c", "d"),
+            node("MaxPool", "d", "e", kernel_shape=[2, 2], strides=[2, 2]),
+            node("Flatten", "e", "f"),
+            node("Gemm", "f v", "y"),
+        ],
+        IMAGE,
+        "y",
+        {"w": normal(2, 3, 3, 3), "b": normal(2), "v": normal(8, 2), "s": F(0.1), "z": np.int8(1)},
+    )
+    whole = built.SerializeToString()
+    rng = np.random.default_rng(7)
+    path = tmp_path / "net.onnx"
+    outcomes = set()
+    for _ in range(1500):
+        damaged = bytearray(whole)
+        for place in rng.integers(0, len(whole), rng.integers(1, 4)):
+            damaged[place] = rng.integers(256)
+        path.write_bytes(damaged)
+        try:
+            read(path)
+            outcomes.add("read")
+        except CompileError as error:
+            outcomes.update(d.code for d in error.diagnostics)
+    assert outcomes == {"read", "QC101", "QC102", "QC103", "QC104", "QC105", "QC106", "QC107"} & outcomes
+    assert {"read", "QC101", "QC107"} <= outcomes
+
+
+def test_a_node_that_onnx_rejects_is_the_file_s_fault():
+    built = make([node("Transpose", "x", name="turn", perm=[0, 0, 1])], {"x": [1, 2, 3]}, "y")
+    assert refusal(built).startswith("error[QC107]: turn: ")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+import pytest
 from graphs import agrees, evaluated, kinds, make, node, normal
 from onnx import TensorProto, helper, numpy_helper
 
+from qcompile.errors import CompileError
 from qcompile.frontend import read
 from qcompile.ir import model
 from qcompile.ir.text import parse_graph, print_graph
@@ -121,3 +123,33 @@ def test_typed_data_fields_of_initializers_are_read():
     built = make([node("MatMul", "x w", "y")], {"x": [1, 3]}, "y", {"w": tensor})
     assert evaluated(read(built), np.ones((1, 3)))[0].tolist() == [[6, 9]]
     assert numpy_helper.to_array(tensor).shape == (3, 2)
+
+
+def test_a_condition_that_is_known_decides_between_branches():
+    def branch(op):
+        return helper.make_graph(
+            [node(op, "x", "inner"), node("Mul", "inner factor", "out")],
+            op,
+            [],
+            [helper.make_tensor_value_info("out", TensorProto.FLOAT, None)],
+            [numpy_helper.from_array(np.float32(2), "factor")],
+        )
+
+    nodes = [
+        node("Shape", "x", "s"),
+        node("Size", "s", "rank"),
+        node("Equal", "rank two", "c"),
+        node("If", "c", "z", name="choose", then_branch=branch("Relu"), else_branch=branch("Neg")),
+        node("Neg", "z", "y"),
+    ]
+    built = make(nodes, {"x": [1, 3]}, "y", {"two": np.array(2)})
+    imported = agrees(built, normal(1, 3))
+    assert kinds(imported) == ["input", "clip", "mul", "mul"]
+    assert imported.graph.nodes[1].origin == ("choose/Relu_0",)
+
+
+def test_random_numbers_are_no_constants():
+    built = make([node("RandomNormal", "", "r", shape=[3]), node("Add", "x r", "y")], {"x": [1, 3]}, "y")
+    built.graph.node[0].ClearField("input")
+    with pytest.raises(CompileError, match="operator RandomNormal is not supported"):
+        read(built)

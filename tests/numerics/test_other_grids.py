@@ -120,3 +120,18 @@ def test_picked_channels_take_their_parameters_along():
     quantizer = Quantizer((Fraction(1), Fraction(2), Fraction(3)), low=0, high=7)
     assert quantizer.picked([2, 2, 0]).scale == (3, 3, 1)
     assert Quantizer((Fraction(1),)).picked([4, 5]).scale == (1,)
+
+
+@pytest.mark.parametrize(
+    "quantizer",
+    [
+        Quantizer((Fraction(1, 3),)),
+        BipolarQuantizer(ONE, (Fraction(1, 2),)),
+        minifloat("float6_e3m2fn", scale=(Fraction(1, 3),)),
+    ],
+    ids=str,
+)
+def test_a_scalar_array_is_quantized_too(quantizer):
+    value = np.array(-0.5)
+    assert quantizer.codes(value).shape == ()
+    assert int(quantizer.codes(value)) == quantizer.code(Fraction(-1, 2))
