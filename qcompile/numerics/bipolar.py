@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar
@@ -32,6 +33,9 @@ class BipolarQuantizer(Quantizer):
     def least_value(self, code: int, channel: int = 0) -> tuple[Fraction, bool]:
         """As for `Quantizer`; codes 0 and 1 have the same boundary, -1 has none below it."""
         return self._boundary(channel), True
+
+    def codes_between(self, low: int, high: int) -> Sequence[int]:
+        return range(low, high + 1, 2)
 
     def _boundary(self, channel: int) -> Fraction:
         return -self.zero_of(channel) * self.scale_of(channel)

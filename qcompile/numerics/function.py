@@ -76,8 +76,10 @@ class Curve:
     parameters: tuple[Fraction, ...] = ()
 
     def apply(self, value: Fraction, channel: int) -> Fraction:
-        return exact_curve(self.name, self.parameters, value)
+        return _curve_value(self.name, self.parameters, value)
 
+
+_curve_value = lru_cache(maxsize=1 << 16)(exact_curve)  # the channels of a table share their values
 
 Step = Affine | Clamp | Leaky | Curve
 
@@ -124,15 +126,28 @@ def direction(steps: tuple[Step, ...], channel: int) -> int | None:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """A monotone function as its steps: ``code(x) >= first + k`` exactly when ``sign * x >= at[k]``.
+    """A monotone function as its steps: ``code(x) >= codes[k]`` exactly when ``sign * x >= at[k]``.
 
-    ``first - 1`` is the code at the low end of ``sign * x``; ``at`` (Python ints, non-decreasing) has one
-    entry per code that is reached above it.
+    ``bottom`` is the code at the low end of ``sign * x``. ``codes`` ascend and are all codes of the quantizer up
+    to the highest that is reached; ``at`` (Python ints) never decreases, and stays the same where codes are
+    skipped.
     """
 
     sign: int
-    first: int
+    bottom: int
+    codes: Ints
     at: Ints
+
+    @property
+    def top(self) -> int:
+        return int(self.codes[-1]) if len(self.codes) else self.bottom
+
+    def reached(self) -> Thresholds:
+        """Without the codes that no accumulator has."""
+        if len(self.at) < 2:
+            return self
+        last = np.append(_truth(self.at[1:] != self.at[:-1]), True)
+        return replace(self, codes=self.codes[last], at=self.at[last])
 
 
 @dataclass(frozen=True)
@@ -174,11 +189,12 @@ class ScalarFunction:
         sign = sign or 1
         low, high = (domain.low, domain.high) if sign > 0 else (-domain.high, -domain.low)
         bottom, top = self.code(sign * low, channel), self.code(sign * high, channel)
-        codes = range(bottom + 1, top + 1)
+        codes = tuple(self.quantizer.codes_between(bottom, top))[1:]
+        exact = np.array(codes, object)
         if not codes:
-            return Thresholds(sign, bottom + 1, np.array([], object))
+            return Thresholds(sign, bottom, exact, exact)
         if any(isinstance(step, Curve) for step in self.steps):
-            return Thresholds(sign, bottom + 1, self._bisected(sign, low, high, codes, channel))
+            return Thresholds(sign, bottom, exact, self._bisected(sign, low, high, codes, channel))
         bounds = _code_bounds(self.quantizer, codes, channel % self.quantizer.channels)
         for step in reversed(self.steps):
             match step:
@@ -188,9 +204,9 @@ class ScalarFunction:
                     bounds = bounds.before_clamp(step)
                 case Leaky(slope=slope):
                     bounds = bounds.before_leaky(slope[channel % len(slope)])
-        return Thresholds(sign, bottom + 1, bounds.least_integers(low, high))
+        return Thresholds(sign, bottom, exact, bounds.least_integers(low, high))
 
-    def _bisected(self, sign: int, low: int, high: int, codes: range, channel: int) -> Ints:
+    def _bisected(self, sign: int, low: int, high: int, codes: tuple[int, ...], channel: int) -> Ints:
         """Thresholds by bisection on the definition; ``code(low) < codes[0]`` and ``code(high) = codes[-1]``."""
         found = []
         below = low
@@ -270,7 +286,7 @@ class _Bounds:
 
 
 @lru_cache(maxsize=64)
-def _code_bounds(quantizer: Quantizer, codes: range, channel: int) -> _Bounds:
+def _code_bounds(quantizer: Quantizer, codes: tuple[int, ...], channel: int) -> _Bounds:
     """The reals that reach each code; most channels of a tensor share them."""
     return _Bounds.of([quantizer.least_value(code, channel) for code in codes])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar
@@ -74,6 +75,14 @@ class MiniFloatQuantizer(Quantizer):
             target = -(-code >> self._shift(-code))
         boundary, included = least_reaching(target, self.rounding)
         return boundary * step * self.scale_of(channel), included
+
+    def codes_between(self, low: int, high: int) -> Sequence[int]:
+        found = [low]
+        while found[-1] < high:
+            # A negative code lies in the binade of the numbers that it ends: they are one smaller in magnitude.
+            magnitude = found[-1] if found[-1] >= 0 else -found[-1] - 1
+            found.append(found[-1] + (1 << self._shift(magnitude)))
+        return found
 
     def _shift(self, magnitude: int) -> int:
         """The distance of neighbouring codes at ``magnitude``, as a power of two."""

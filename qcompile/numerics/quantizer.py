@@ -95,6 +95,10 @@ class Quantizer:
         boundary, included = least_reaching(code - int(zero), self.rounding)
         return boundary * self.scale_of(channel), included
 
+    def codes_between(self, low: int, high: int) -> Sequence[int]:
+        """All codes from ``low`` to ``high`` (both codes), ascending."""
+        return range(low, high + 1)
+
     def codes(self, values: npt.NDArray[np.floating], axis: int | None = None) -> npt.NDArray[np.int64]:
         """Codes of an array of floats, taken as the exact rationals they are; channels along ``axis``.
 

@@ -53,6 +53,9 @@ class ThresholdQuantizer(Quantizer):
         row = self.at[channel % len(self.at)]
         return self.low + self.step * sum(value >= t for t in row)
 
+    def codes_between(self, low: int, high: int) -> Sequence[int]:
+        return range(low, high + 1, self.step)
+
     def least_value(self, code: int, channel: int = 0) -> tuple[Fraction, bool]:
         """As for `Quantizer`, for codes above ``low`` and up to ``high``."""
         assert self.low is not None
