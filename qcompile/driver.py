@@ -21,13 +21,14 @@ from qcompile.ir.graph import Graph
 from qcompile.ir.text import print_graph
 from qcompile.lower.build import Effort
 from qcompile.output import write_folder
+from qcompile.passes.carry_signs_as_bits import CarrySignsAsBits
 from qcompile.passes.integerize import Integerize
 from qcompile.passes.manager import PassManager
 from qcompile.passes.realize_requantize import RealizeRequantize
 from qcompile.passes.shorten_sums import ShortenSums
 from qcompile.quantize import TIDY, as_samples, quantize
 from qcompile.report import render_text, to_json
-from qcompile.schedule import Design, schedule
+from qcompile.schedule import Design, schedule, schedule_fastest
 from qcompile.schedule.naming import identifier
 from qcompile.summary import design_report, emulator_report
 from qcompile.synth import lint_no_multiplier, prove_no_multiplier, synth
@@ -56,6 +57,8 @@ def compile(
     clock_mhz: float | None = None,
     backend: str = "amaranth",
     allow_oversize: bool = False,
+    fps: float | None = None,
+    fold: bool = False,
     effort: int = 1,
     after_pass: Callable[[str, Graph], None] = lambda name, graph: None,
     progress: Progress = lambda stage, done: None,
@@ -65,14 +68,23 @@ def compile(
 
     ``calibration`` holds samples ``[n, *input shape]``; ``weights`` and ``activations`` are formats
     (``fixed:8``, the default); ``options`` are further keys of qcompile.toml's ``[quantize]``. ``effort`` is
-    the optimizer's, 0 to 3. ``labels`` are those of ``calibration``, used by `Compiled.verify`. Raises
-    `CompileError` with every diagnostic found; with ``allow_oversize`` a design that does not fit is no error.
+    the optimizer's, 0 to 3. Layers are unrolled unless ``fps`` asks for a rate (then they are folded as far as
+    it allows) or ``fold`` for the highest rate that fits. ``labels`` are those of ``calibration``, used by
+    `Compiled.verify`. Raises `CompileError` with every diagnostic found; with ``allow_oversize`` a design that
+    does not fit is no error.
     """
     if backend != "amaranth":
         raise fail("QC505", "backend", f"{backend!r} is not a backend", "write amaranth")
     found = Collector()
-    given = {"weights": weights, "activations": activations, "target": target, "clock_mhz": clock_mhz, **options}
-    chosen = load_config(None if config is None else Path(config), given, found)
+    given = {
+        "weights": weights,
+        "activations": activations,
+        "target": target,
+        "clock_mhz": clock_mhz,
+        "fps": fps,
+        **options,
+    }
+    chosen = load_config(None if config is None else Path(config), given | options, found)
     board = None if chosen.target is None else targets.get(chosen.target)
     manager = PassManager(after_pass)
     progress("import", None)
@@ -84,14 +96,14 @@ def compile(
         after_pass("quantize", graph)
     progress("integerize", None)
     meaning = manager.run(graph, (*TIDY, Integerize(), ShortenSums()))
-    golden = manager.run(meaning, (RealizeRequantize(),))
+    golden = manager.run(meaning, (RealizeRequantize(), CarrySignsAsBits()))
     top = identifier(name or imported.graph.name).lower()
     compiled = Compiled(model, golden, found.warnings, calibration, labels, emulator_report(imported.graph.name))
     if board is None:
         return compiled
     _check_one_input(golden)
     clock = chosen.clock_mhz or board.clock_mhz
-    design = schedule(golden, board, clock, Effort(effort), lambda layer, done: progress(f"lower {layer}", done))
+    design = _scheduled(golden, board, clock, Effort(effort), chosen.fps, fold, progress)
     report = design_report(design, golden, meaning, board, top)
     after_pass("schedule", design.graph)
     if not report["fits"] and not allow_oversize:
@@ -101,9 +113,21 @@ def compile(
     for file, text in rtl.files.items():
         multipliers = lint_no_multiplier(text)
         assert not multipliers, f"{file}: {multipliers}"
-    compiled.report = report
+    compiled.report = {**report, **{k: v for k, v in compiled.report.items() if k == "warnings"}}
     compiled.hardware = Hardware(board, design, rtl)
     return compiled
+
+
+def _scheduled(
+    golden: Graph, board: Target, clock: float, effort: Effort, fps: float | None, fold: bool, progress: Progress
+) -> Design:
+    def show(layer: str, done: float) -> None:
+        progress(f"lower {layer}", done)
+
+    if fold and fps is None:
+        return schedule_fastest(golden, board, clock, effort, show)
+    cycles = None if fps is None else max(1, int(clock * 1e6 / fps))
+    return schedule(golden, board, clock, effort, show, cycles)
 
 
 def _check_one_input(golden: Graph) -> None:
@@ -121,7 +145,8 @@ def _too_large(report: Mapping[str, Any], target: Target) -> Diagnostic:
         f"target {target.name}",
         f"{'; '.join(report['excess'])}. The largest layer is {largest['name']} ({nodes}): {largest['lut']:,} LUTs",
         "give fewer bits (as in --weights fixed:4 --activations fixed:6), or fewer for that layer in qcompile.toml, "
-        "take a larger target (`qcompile targets`), or look at the design anyway with --allow-oversize",
+        "fold the layers onto fewer lanes (--fold, or --fps N), take a larger target (`qcompile targets`), or look at "
+        "the design anyway with --allow-oversize",
     )
 
 

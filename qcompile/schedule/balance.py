@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from qcompile.ir import hardware
 from qcompile.ir.graph import Graph, Node
+from qcompile_hdl.folded_scan import FoldedScan, Order
 from qcompile_hdl.window_scan import WindowScan
 
 _CHAIN = 3  # pipelines in a row whose ready signals may be combined
@@ -23,6 +24,7 @@ def balance(graph: Graph, latencies: Mapping[str, int] = MappingProxyType({})) -
     """The graph with a FIFO on every operand of a join that must wait for another, and with register slices."""
     timing = trace(graph, latencies)
     interval = initiation_interval(graph)
+    full_rate = not any(isinstance(node.op, hardware.FoldedEngine) for node in graph.nodes)
     nodes: list[Node] = []
     source: dict[str, str] = {}  # the node whose stream stands for a value
     chain: dict[str, int] = {}
@@ -31,7 +33,7 @@ def balance(graph: Graph, latencies: Mapping[str, int] = MappingProxyType({})) -
         if len(inputs) > 1:
             for k, name in enumerate(node.inputs):
                 others = [timing[other] for other in node.inputs if other != name]
-                depth = _depth(timing[name], others, interval)
+                depth = _depth(timing[name], others, interval, full_rate)
                 if depth:
                     fifo = Node(f"{node.name}.fifo{k}", hardware.Fifo(node.op.layer, depth), (inputs[k],), node.origin)  # type: ignore[attr-defined]
                     nodes.append(fifo)
@@ -63,6 +65,14 @@ class Timing:
 def window_scan(op: hardware.SlidingWindow) -> WindowScan:
     window = op.window
     return WindowScan(op.height, op.width, window.kernel, window.strides, window.pads, window.dilations)
+
+
+def folded_scan(op: hardware.FoldedWindow) -> FoldedScan:
+    window = op.window
+    order: Order = "channel" if op.order == "channel" else "window"
+    return FoldedScan(
+        op.folds, op.height, op.width, window.kernel, window.strides, window.pads, window.dilations, order
+    )
 
 
 def trace(graph: Graph, latencies: Mapping[str, int] = MappingProxyType({})) -> dict[str, Timing]:
@@ -133,6 +143,8 @@ def initiation_interval(graph: Graph) -> int:
         match node.op:
             case hardware.SlidingWindow():
                 paces.append(window_scan(node.op).steps)
+            case hardware.FoldedWindow():
+                paces.append(folded_scan(node.op).cycles_per_frame)
             case hardware.FoldedEngine(vector=vector):
                 paces.append(types[node.name].beats * vector)
             case _:
@@ -140,16 +152,22 @@ def initiation_interval(graph: Graph) -> int:
     return max(paces)
 
 
-def _depth(own: Timing, others: list[Timing], interval: int) -> int:
+def _depth(own: Timing, others: list[Timing], interval: int, full_rate: bool) -> int:
     """Beats of ``own`` that can have arrived, and not left, when a join beat becomes complete.
 
-    Counted in network input beats, so that the input never has to stop for a full FIFO while the other side
-    still needs it: no deadlock. The beats that arrive while the other side's last one is on its way through
-    pipelines come on top, so that the join runs at full rate.
+    Those that arrive before the last network input beat that the other side needs must find room, or the input
+    stops for a full FIFO and the other side never gets its beat: deadlock. The beats that arrive while the
+    other side's last one is on its way through pipelines come on top, so that the join runs at full rate.
     """
     beats = len(own.needed)
     complete = np.max([o.needed for o in others], axis=0)
-    held = int((np.searchsorted(own.needed, complete, side="right") - np.arange(beats)).max())
+    arrived = np.max([o.cycle for o in others], axis=0)
+    held = int((np.searchsorted(own.needed, complete, side="left") - np.arange(beats)).max())
+    if full_rate:  # nothing is folded, so cycles are known to the beat: the join never waits
+        frames = 2 + max(0, int((arrived - own.cycle).max())) // interval
+        cycles = (own.cycle[None, :] + interval * np.arange(frames)[:, None]).ravel()
+        held = max(held, int((np.searchsorted(cycles, arrived, side="right") - np.arange(beats)).max()) - 1)
+        return held + 1 + _MARGIN if held > 0 else 0
     behind = max(0, max(o.latency for o in others) - own.latency)
-    depth = held + ceil(behind * beats / interval)
-    return depth + _MARGIN if depth > 1 else 0
+    depth = max(0, held) + ceil(behind * beats / interval)
+    return depth + _MARGIN if depth else 0

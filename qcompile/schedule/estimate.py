@@ -8,11 +8,12 @@ from math import ceil, prod
 from qcompile.ir import datapath, hardware
 from qcompile.ir.graph import Node
 from qcompile.numerics.span import Span
-from qcompile.schedule.balance import window_scan
-from qcompile.schedule.design import Datapath, Design
+from qcompile.schedule.balance import folded_scan, window_scan
+from qcompile.schedule.design import Datapath, Design, Memory
 from qcompile.targets import Family, Target
 
-_BRAM_DEPTH, _BRAM_WIDTH = 512, 36  # the widest aspect of an 18 Kibit block
+_SMALL_ROM = 128  # words; a ROM of more is block RAM
+_BRAM_SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))  # words, bits
 _LUT_RAM = {Family.ULTRASCALE_PLUS: 64, Family.SERIES_7: 64, Family.ECP5: 16, Family.GOWIN: 16, Family.ICE40: 0}
 
 
@@ -65,6 +66,13 @@ def _component(
             return _window(node.op, operands[0], result, target)
         case hardware.Pipeline(datapath=name):
             return _datapath(design.datapaths[name], target)
+        case hardware.FoldedWindow():
+            return _folded_window(node.op, operands[0], target)
+        case hardware.FoldedEngine():
+            return _engine(design, node.op, operands, target)
+        case hardware.FoldedAccumulate(folds=folds):
+            memory = _memory(folds, result.width, target) if folds > 1 else Cost(ff=result.width)
+            return memory + Cost(lut=float(result.width), ff=result.width, adders=len(result.lanes))
     raise TypeError(f"no cost for {node.op.mnemonic}")
 
 
@@ -82,7 +90,12 @@ def _memory(depth: int, width: int, target: Target) -> Cost:
     small = _LUT_RAM[target.family]
     if small and depth <= 2 * small:
         return Cost(lut=ceil(depth / small) * width * (1.2 if small == 64 else 2.0), ff=width)
-    return Cost(bram18=ceil(width / _BRAM_WIDTH) * ceil(depth / _BRAM_DEPTH))
+    return Cost(bram18=_blocks(depth, width))
+
+
+def _blocks(depth: int, width: int) -> int:
+    """18 Kibit blocks for ``depth`` words of ``width`` bits, in the best of their shapes."""
+    return min(ceil(width / across) * ceil(depth / deep) for deep, across in _BRAM_SHAPES)
 
 
 def _window(op: hardware.SlidingWindow, operand: hardware.Stream, result: hardware.Stream, target: Target) -> Cost:
@@ -95,6 +108,35 @@ def _window(op: hardware.SlidingWindow, operand: hardware.Stream, result: hardwa
     if op.window.padded:  # every tap that can lie outside is replaced there
         cost += Cost(lut=0.5 * prod(op.window.kernel) * operand.width)
     return cost + _counter(op.height) + _counter(op.width) + Cost(lut=20, ff=20)
+
+
+def _folded_window(op: hardware.FoldedWindow, operand: hardware.Stream, target: Target) -> Cost:
+    scan = folded_scan(op)
+    cost = _memory(scan.memory_words, operand.width, target) + Cost(lut=90, ff=120 + operand.width)
+    return cost + (Cost(lut=float(operand.width)) if op.window.padded else Cost())
+
+
+def _engine(design: Design, op: hardware.FoldedEngine, operands: list[hardware.Stream], target: Target) -> Cost:
+    """Both datapaths, the accumulators, the ROMs, and the memory that replays a vector."""
+    cost = _datapath(design.datapaths[op.partial], target) + _datapath(design.datapaths[op.finish], target)
+    if op.combine != "none":
+        per_bit = 1.0 if op.combine == "add" else 1.5
+        bits = sum(span.width for span in op.accumulators)
+        cost += Cost(lut=per_bit * bits, ff=bits, adders=len(op.accumulators))
+    for name in (op.weights, op.parameters):
+        if name is not None:
+            cost += _rom(design.memories[name], target)
+    if op.repeats > 1:
+        width = sum(x.width for x in operands)
+        cost += _memory(op.vector, width, target)
+    return cost + Cost(lut=50, ff=60)
+
+
+def _rom(memory: Memory, target: Target) -> Cost:
+    depth = len(memory.words)
+    if depth <= _SMALL_ROM:
+        return Cost(lut=memory.width * max(1.0, depth / 64) * 0.6, ff=memory.width)
+    return Cost(bram18=_blocks(depth, memory.width))
 
 
 def _datapath(path: Datapath, target: Target) -> Cost:

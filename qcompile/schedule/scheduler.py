@@ -10,12 +10,14 @@ from qcompile.ir.graph import Graph
 from qcompile.lower.build import Effort
 from qcompile.schedule.balance import balance
 from qcompile.schedule.design import Design, Layer
-from qcompile.schedule.fold import fold, layer_shape
+from qcompile.schedule.estimate import Cost, layer_costs
+from qcompile.schedule.fold import fold, layer_shape, slowest
 from qcompile.schedule.folded import FoldedLayer, can_fold
 from qcompile.schedule.network import Network
 from qcompile.schedule.partition import Group, partition
+from qcompile.schedule.search import fastest
 from qcompile.schedule.spatial import SpatialLayer, collect_or_distribute
-from qcompile.targets import Target
+from qcompile.targets import Target, fit
 
 Progress = Callable[[str, float], None]
 
@@ -33,6 +35,27 @@ def schedule(
     ``cycles`` None: every layer is unrolled. Else layers are folded so that a frame takes about so many cycles.
     """
     return _Scheduler(graph, target, clock_mhz, effort, cycles).run(progress)
+
+
+def schedule_fastest(
+    graph: Graph,
+    target: Target,
+    clock_mhz: float,
+    effort: Effort,
+    progress: Progress = lambda layer, done: None,
+) -> Design:
+    """The folded design with the highest rate whose estimate fits the target; the smallest where none fits."""
+
+    def build(cycles: int) -> Design:
+        progress(f"{cycles:,} cycles a frame", 0.0)
+        return schedule(graph, target, clock_mhz, effort, cycles=cycles)
+
+    def fits(design: Design) -> bool:
+        total = sum(layer_costs(design, target).values(), Cost())
+        return not fit({"lut": total.lut, "ff": total.ff, "bram18": total.bram18, "dsp": 0}, target)
+
+    groups = [g for g in partition(graph) if can_fold(graph, g)]
+    return fastest(build, fits, slowest(graph, groups))
 
 
 class _Scheduler:
@@ -71,11 +94,10 @@ class _Scheduler:
     def input(self, group: Group) -> None:
         """The input arrives in beats of all channels, or of as many as its (folded) reader takes at once."""
         kind = self.net.types[group.result]
-        lanes = kind.channels
-        if self.cycles is not None:
-            lanes = self.lanes_read(group.result)
+        lanes = kind.channels if self.cycles is None else self.lanes_read(group.result)
+        spans = kind.spans if lanes == kind.channels else (kind.span,) * lanes
         beats = kind.positions * kind.channels // lanes
-        self.net.emit(group, hardware.Input("input", beats, kind.spans[:lanes]), ())
+        self.net.emit(group, hardware.Input("input", beats, spans), ())
         self.net.lanes[group.result] = lanes
 
     def lanes_read(self, value: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import qcompile_hdl as hdl
-from qcompile.backends.amaranth.layers import Core, LayerModule
+from qcompile.backends.amaranth.layers import Core, LayerModule, datapath_module
 from qcompile.backends.verilog import render_datapath
 from qcompile.ir import hardware
 from qcompile.ir.graph import Node
@@ -32,17 +32,23 @@ def emit(design: Design, name: str) -> Rtl:
         if not isinstance(node.op, hardware.Input | hardware.Output):
             assert isinstance(node.op, hardware.HardwareOp)
             by_layer.setdefault(node.op.layer, []).append(node)
-    modules = {layer: LayerModule(design, nodes, f"{name}_{layer}_datapath") for layer, nodes in by_layer.items()}
+    modules = {layer: LayerModule(design, nodes, name) for layer, nodes in by_layer.items()}
     core = Core(design, modules)
     source, sink = graph.types[core.source], graph.types[core.sink]
     top = hdl.AxiStreamTop(core, in_width=source.width, out_width=sink.width, out_beats=sink.beats)
     about = {layer.name: _about(layer) for layer in design.layers}
     comments = {f"{name}_core_{layer}": text for layer, text in about.items() if layer in modules}
     files = {f"{name}.v": hdl.to_verilog(top, name, comments=comments)}
-    for layer, path in design.datapaths.items():
-        module = f"{name}_{layer}_datapath"
-        files[f"{module}.v"] = render_datapath(module, path, f"Datapath of layer {layer}.\n{about[layer]}")
+    for part, path in design.datapaths.items():
+        layer = next(layer for layer in about if part in (layer, f"{layer}_partial", f"{layer}_finish"))
+        module = datapath_module(name, part)
+        files[f"{module}.v"] = render_datapath(
+            module, path, f"{_ROLES[part[len(layer) :]]} of layer {layer}.\n{about[layer]}"
+        )
     return Rtl(name, files, -(-source.width // 8) * 8, -(-sink.width // 8) * 8, source.beats, sink.beats)
+
+
+_ROLES = {"": "Datapath", "_partial": "Products", "_finish": "Requantization"}
 
 
 def _about(layer: Layer) -> str:

@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 import qcompile_hdl as hdl
 from qcompile.ir import hardware
 from qcompile.ir.graph import Node
-from qcompile.schedule.design import Design
+from qcompile.schedule.design import Datapath, Design
 
 
 def _signature(width: int) -> Any:
@@ -33,10 +33,10 @@ class _Streams(wiring.Component):  # type: ignore[misc, unused-ignore]
 class LayerModule(_Streams):
     """All components of one layer. Streams ``i0``, ``i1`` … are its operands from other layers, ``o`` its result."""
 
-    def __init__(self, design: Design, nodes: list[Node], datapath_module: str) -> None:
+    def __init__(self, design: Design, nodes: list[Node], top: str) -> None:
         self.design = design
         self.nodes = nodes
-        self.datapath_module = datapath_module
+        self.top = top
         inside = {node.name for node in nodes}
         self.operands = [name for node in nodes for name in node.inputs if name not in inside]
         types = design.graph.types
@@ -74,16 +74,29 @@ class LayerModule(_Streams):
                 )
             case hardware.Pipeline():
                 return self._pipeline(m, node.op, sources, types[node.name].width)
+            case hardware.FoldedWindow(height=height, width=width, window=window, fill=fill):
+                component = hdl.FoldedWindow(
+                    operand.width,
+                    node.op.folds,
+                    height,
+                    width,
+                    window.kernel,
+                    window.strides,
+                    window.pads,
+                    window.dilations,
+                    _packed(fill, [lane.width for lane in types[node.name].lanes]),
+                    "channel" if node.op.order == "channel" else "window",
+                )
+            case hardware.FoldedEngine():
+                return self._engine(m, node.op, sources, types[node.name].width)
+            case hardware.FoldedAccumulate(count=count, folds=folds):
+                component = hdl.FoldedAccumulate(_lanes(operand, types[node.name]), count, folds)
             case hardware.Collect(count=count):
                 component = hdl.Collect(operand.width, count)
             case hardware.Distribute(count=count):
                 component = hdl.Distribute(operand.width // count, count)
             case hardware.SumBeats(count=count):
-                lanes = [
-                    hdl.Lane(a.width, a.signed, b.width)
-                    for a, b in zip(operand.lanes, types[node.name].lanes, strict=True)
-                ]
-                component = hdl.Accumulate(lanes, count)
+                component = hdl.Accumulate(_lanes(operand, types[node.name]), count)
             case hardware.Fifo(depth=depth):
                 component = hdl.StreamFifo(operand.width, depth)
             case hardware.RegisterSlice():
@@ -96,22 +109,69 @@ class LayerModule(_Streams):
         return component.o
 
     def _pipeline(self, m: Module, op: hardware.Pipeline, sources: list[Any], width: int) -> Any:
-        source = sources[0]
-        if len(sources) > 1:
-            m.submodules.join = join = hdl.Join([len(s.payload) for s in sources])
-            for k, one in enumerate(sources):
-                wiring.connect(m, one, getattr(join, f"i{k}"))
-            source = join.o
+        source = self._joined(m, sources)
         m.submodules.control = control = hdl.StallPipeline(op.latency, len(source.payload), width)
         wiring.connect(m, source, control.i)
         m.submodules.datapath = Instance(
-            self.datapath_module,
+            datapath_module(self.top, op.datapath),
             i_clk=ClockSignal(),
             i_enable=control.enable,
             i_x=control.x,
             o_y=control.y,
         )
         return control.o
+
+    def _joined(self, m: Module, sources: list[Any]) -> Any:
+        if len(sources) == 1:
+            return sources[0]
+        m.submodules.join = join = hdl.Join([len(s.payload) for s in sources])
+        for k, one in enumerate(sources):
+            wiring.connect(m, one, getattr(join, f"i{k}"))
+        return join.o
+
+    def _engine(self, m: Module, op: hardware.FoldedEngine, sources: list[Any], width: int) -> Any:
+        source = self._joined(m, sources)
+        partial, finish = (self.design.datapaths[name] for name in (op.partial, op.finish))
+        weights, parameters = (
+            None if name is None else self.design.memories[name] for name in (op.weights, op.parameters)
+        )
+        lanes = [
+            hdl.Lane(own.width, own.signed, total.width)
+            for own, total in zip(partial.result_spans(), op.accumulators, strict=True)
+        ]
+        engine = hdl.FoldedEngine(
+            len(source.payload),
+            op.vector,
+            op.repeats,
+            op.groups,
+            None if weights is None else weights.words,
+            0 if weights is None else weights.width,
+            self._bound(op.partial, partial),
+            lanes,
+            op.combine,
+            None if parameters is None else parameters.words,
+            0 if parameters is None else parameters.width,
+            self._bound(op.finish, finish),
+            width,
+        )
+        m.submodules.engine = engine
+        wiring.connect(m, source, engine.i)
+        return engine.o
+
+    def _bound(self, name: str, path: Datapath) -> hdl.Datapath:
+        """What the engine needs to know of a Verilog datapath."""
+        lanes = [path.graph.types[lane].width for lane in path.lanes]
+        results = [span.width for span in path.result_spans()]
+        return hdl.Datapath(datapath_module(self.top, name), path.latency, sum(lanes), sum(results))
+
+
+def datapath_module(top: str, name: str) -> str:
+    """The Verilog module of a datapath."""
+    return f"{top}_{name}_datapath"
+
+
+def _lanes(operand: hardware.Stream, result: hardware.Stream) -> list[hdl.Lane]:
+    return [hdl.Lane(a.width, a.signed, b.width) for a, b in zip(operand.lanes, result.lanes, strict=True)]
 
 
 def _packed(codes: tuple[int, ...], widths: list[int]) -> int:
