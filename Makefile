@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 # Also on many cores: every worker may run a C++ compiler.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); test $$n -gt 8 && echo 8 || echo $$n)
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
-DEMO := build/demo
+DEMO := build-demo
 
 .PHONY: demo test test-slow lint clean
 
@@ -25,7 +25,7 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(DEMO) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # Made again whenever pyproject.toml changes; half an environment never counts as made.
 $(INSTALLED): pyproject.toml

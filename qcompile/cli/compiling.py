@@ -46,6 +46,8 @@ def parser() -> Parser:
     to.add_argument("-o", "--output", metavar="FOLDER", default="build", help="output folder (default: build)")
     to.add_argument("--name", help="name of the top module (default: the file's name)")
     to.add_argument("--clock", metavar="MHZ", type=positive_float, help="clock to build for (default: the target's)")
+    to.add_argument("--fps", metavar="N", type=positive_float, help="fold layers as far as N samples a second allow")
+    to.add_argument("--fold", action="store_true", help="fold layers only as far as the target makes necessary")
     to.add_argument(
         "--backend", choices=("amaranth",), default="amaranth", help="what writes the RTL (default: amaranth)"
     )
@@ -151,6 +153,8 @@ def _options(args: Any, found: Collector) -> dict[str, Any]:
         "config": args.config,
         "name": args.name,
         "clock_mhz": args.clock,
+        "fps": args.fps,
+        "fold": args.fold or None,
         "backend": args.backend,
         "allow_oversize": args.allow_oversize,
         "effort": args.effort,

@@ -25,7 +25,7 @@ def test_only_what_was_given_reaches_the_compiler(driver: FakeDriver) -> None:
 
 def test_every_option_reaches_the_compiler(driver: FakeDriver, archive: Path) -> None:
     words = "net.onnx --target pynq-z2 --weights fixed:4 --activations fixed:6 --config q.toml --name net"
-    words += " --clock 80 --effort 2 --allow-oversize"
+    words += " --clock 80 --fps 1000 --fold --effort 2 --allow-oversize"
     assert run(*words.split(), "--calibrate", str(archive), "--synth", "-o", "out") == 0
     options = dict(_made(driver).options)
     assert options.pop("calibration").shape == (4, 2)
@@ -36,6 +36,8 @@ def test_every_option_reaches_the_compiler(driver: FakeDriver, archive: Path) ->
         "config": "q.toml",
         "name": "net",
         "clock_mhz": 80.0,
+        "fps": 1000.0,
+        "fold": True,
         "backend": "amaranth",
         "allow_oversize": True,
         "effort": 2,
@@ -144,7 +146,7 @@ def test_colours_and_a_live_line_are_for_terminals_without_no_color(
     assert "\nwarning[QC202]: x" in capsys.readouterr().err
 
 
-def test_names_beyond_the_terminals_encoding_are_escaped() -> None:
+def test_names_beyond_the_terminals_encoding_are_escaped(tmp_path: Path) -> None:
     script = (
         "import sys; sys.path.insert(0, sys.argv.pop(1)); from fake_driver import FakeDriver;"
         "from qcompile.cli import main;"
@@ -153,6 +155,7 @@ def test_names_beyond_the_terminals_encoding_are_escaped() -> None:
     )
     done = subprocess.run(
         [sys.executable, "-c", script, str(Path(__file__).parent), "net.onnx", "--target", "ultra96"],
+        cwd=tmp_path,
         env={**os.environ, "PYTHONIOENCODING": "ascii"},
         capture_output=True,
         text=True,

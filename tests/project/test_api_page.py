@@ -22,7 +22,7 @@ def test_the_example_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest
     assert len(blocks) == 2
     names: dict[str, Any] = {}
     exec("\n".join(blocks), names)
-    written = json.loads((tmp_path / "build" / "digits" / "report.json").read_text())
+    written = json.loads((tmp_path / "build" / "report.json").read_text())
     assert written == names["compiled"].report
     assert check(written) == []
 
