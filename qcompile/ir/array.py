@@ -10,7 +10,10 @@ import numpy.typing as npt
 
 
 class Array:
-    """A read-only NumPy array with value semantics; dtype is bool, int64 or float64."""
+    """A read-only NumPy array with value semantics; dtype is bool, int64 or float64.
+
+    Python ints (dtype object) become int64, and stay Python ints where some do not fit.
+    """
 
     __slots__ = ("_digest", "values")
 
@@ -25,6 +28,9 @@ class Array:
             array = array.astype(np.int64)
         elif array.dtype.kind == "f":
             array = array.astype(np.float64)
+        elif array.dtype.kind == "O" and all(isinstance(v, int) for v in array.flat):
+            fits = all(-(1 << 63) <= v < 1 << 63 for v in array.flat)
+            array = array.astype(np.int64) if fits else array
         else:
             raise TypeError(f"no array of {array.dtype} in the IR")
         if array.flags.writeable:
@@ -45,7 +51,9 @@ class Array:
         if self._digest is not None:
             return self._digest
         head = f"{self.values.dtype.str}{self.values.shape}".encode()
-        digest = sha256(head + np.ascontiguousarray(self.values).tobytes()).digest()
+        wide = self.values.dtype.kind == "O"
+        body = repr(self.values.tolist()).encode() if wide else np.ascontiguousarray(self.values).tobytes()
+        digest = sha256(head + body).digest()
         object.__setattr__(self, "_digest", digest)
         return digest
 

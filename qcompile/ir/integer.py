@@ -295,6 +295,24 @@ class Maximum(IntegerOp):
 
 @INTEGER.op
 @dataclass(frozen=True)
+class Select(IntegerOp):
+    """``a`` where the condition (0 or 1) is 1, else ``b``; operands condition, a, b."""
+
+    mnemonic: ClassVar[str] = "select"
+
+    def result_type(self, *operands: IntType) -> IntType:
+        condition, a, b = operands
+        if not condition.shape == a.shape == b.shape or not Span(0, 1).holds(condition.span):
+            raise IRError(f"condition {condition} for {a} and {b}")
+        return IntType(a.shape, tuple(p.union(q) for p, q in zip(a.spans, b.spans, strict=True)))
+
+    def evaluate(self, *operands: Ints) -> Ints:
+        condition, a, b = operands
+        return np.where(condition.astype(bool), a, b)
+
+
+@INTEGER.op
+@dataclass(frozen=True)
 class Requantize(IntegerOp):
     """``function.code(x, channel)``: what a requantization means. A pass picks a cheap realisation of it."""
 

@@ -81,6 +81,13 @@ def _maximum(build: Builder, op: integer.Maximum, a: Lanes, b: Lanes) -> Lanes:
     ]
 
 
+def _select(build: Builder, op: integer.Select, condition: Lanes, a: Lanes, b: Lanes) -> Lanes:
+    return [
+        Term(build.add("chosen_", datapath.Select(), *(build.value(t, "choice") for t in lanes)))
+        for lanes in zip(condition, a, b, strict=True)
+    ]
+
+
 def _rescale(build: Builder, op: integer.Rescale, x: Lanes) -> Lanes:
     result: Lanes = []
     for channel, lane in enumerate(x):
@@ -187,6 +194,7 @@ RULES: dict[type[IntegerOp], Any] = {
     integer.MaxPool: _max_pool,
     integer.WeightedSum: _weighted_sum,
     integer.Maximum: _maximum,
+    integer.Select: _select,
     integer.Rescale: _rescale,
     integer.Thresholds: _thresholds,
     integer.Lookup: _lookup,

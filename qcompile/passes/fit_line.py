@@ -33,16 +33,15 @@ def signed_digits(value: int) -> int:
 
 
 def fit_line(steps: Thresholds, domain: Span, clamp: tuple[int, int], rounding: Rounding) -> Line | None:
-    """The line for one channel, or None where no line steps like this.
+    """The line for one channel of a function to every integer of a range, or None where no line steps like this.
 
     Codes outside ``clamp`` (low, high) are cut off afterwards, so the line may run past them.
     """
     low, high = (domain.low, domain.high) if steps.sign > 0 else (-domain.high, -domain.low)
-    bottom = steps.first - 1
-    top = bottom + len(steps.at)
+    bottom, top = steps.bottom, steps.top
     if bottom == top:
         return Line(0, bottom, 0)
-    codes = np.arange(steps.first, top + 1).astype(object)
+    codes = steps.codes
     reach_at, reach = steps.at, codes  # the line must reach `reach` at `reach_at` ...
     stay_at, stay = steps.at - 1, codes  # ... and stay below `stay` at `stay_at`
     if bottom > clamp[0]:

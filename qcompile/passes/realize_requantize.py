@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
 from math import floor
 from typing import ClassVar
 
@@ -19,7 +20,7 @@ from qcompile.ir import integer
 from qcompile.ir.array import Array
 from qcompile.ir.graph import Graph, Level, Node
 from qcompile.ir.integer import IntType
-from qcompile.numerics.function import Affine, Clamp, Leaky, ScalarFunction, Thresholds, direction
+from qcompile.numerics.function import Affine, Clamp, Leaky, ScalarFunction, Step, Thresholds, append_step, direction
 from qcompile.numerics.rounding import Rounding
 from qcompile.numerics.span import Span
 from qcompile.passes.fit_line import Line, fit_line, signed_digits
@@ -27,6 +28,8 @@ from qcompile.passes.fit_line import Line, fit_line, signed_digits
 _LARGEST_TABLE = 1 << 16
 _MOST_LEVELS = 1 << 10
 _FEW_DIGITS = 2  # signed digits of a factor that is taken as it is
+_FEW_CODES = 4  # up to here comparators may be cheaper than a shift and a clamp
+_WIDEST_LINE = 60  # bits of an accumulator for which a line is looked for
 
 
 @dataclass(frozen=True)
@@ -44,66 +47,96 @@ class RealizeRequantize:
             if not isinstance(node.op, integer.Requantize):
                 return None
             operand: IntType = graph.types[node.inputs[0]]
-            split = _split_at_zero(node.op.function)
-            if split is None:
-                return [replace(node, op=_realized(node, node.op.function, operand, found))]
-            parts = [
-                replace(node, name=f"{node.name}_{side}", op=_realized(node, function, operand, found))
-                for side, function in zip(("positive", "negative"), split, strict=True)
-            ]
-            return [*parts, replace(node, op=integer.Maximum(), inputs=tuple(p.name for p in parts))]
+            whole = _realized(node.op.function, operand)
+            halves = _split_at_zero(node.op.function)
+            parts = None if halves is None else [_realized(half, operand) for half in halves]
+            if parts is not None and None not in parts:
+                pair = [part for part in parts if part is not None]
+                if whole is None or sum(_luts(part, operand) for part in pair) < _luts(whole, operand):
+                    return _larger(node, pair)
+            if whole is not None:
+                return _named(node, whole, node.name)
+            found.error(
+                "QC301",
+                ", ".join(f'"{name}"' for name in node.origin),
+                f"the function of an accumulator in {operand.span} is neither a line, nor of at most {_MOST_LEVELS} "
+                f"steps, nor small enough for a table ({_LARGEST_TABLE} entries)",
+                "quantize the accumulator to at most 16 bits before the nonlinearity",
+            )
+            return None
 
         result = graph.rewrite(step)
         found.check()
         return result
 
 
+Chain = tuple[integer.IntegerOp, ...]
+"""Operations one behind the other."""
+
+
+def _named(node: Node, chain: Chain, name: str) -> list[Node]:
+    """The chain as nodes, of which the last is ``name``."""
+    nodes: list[Node] = []
+    source = node.inputs[0]
+    for place, op in enumerate(chain):
+        own = name if place == len(chain) - 1 else f"{name}_level"
+        nodes.append(replace(node, name=own, op=op, inputs=(source,)))
+        source = own
+    return nodes
+
+
+def _larger(node: Node, pair: list[Chain]) -> list[Node]:
+    names = [f"{node.name}_{side}" for side in ("positive", "negative")]
+    nodes = [part for chain, name in zip(pair, names, strict=True) for part in _named(node, chain, name)]
+    return [*nodes, replace(node, op=integer.Maximum(), inputs=tuple(names))]
+
+
 def _thresholds_of(function: ScalarFunction, span: Span, channel: int) -> Thresholds | None:
     """The channel's steps, unless it has none or too many to look at."""
-    if function.span(span, channel).size > _LARGEST_TABLE:
+    reach = function.span(span, channel)
+    if len(function.quantizer.codes_between(reach.low, reach.high)) > _LARGEST_TABLE:
         return None
     return function.thresholds(span, channel)
 
 
 def _split_at_zero(function: ScalarFunction) -> tuple[ScalarFunction, ScalarFunction] | None:
-    """A leaky ReLU with slopes in (0, 1) is the larger of two lines; rounding and clamping keep the order."""
+    """A leaky ReLU with slopes up to 1 is the larger of two lines; rounding and clamping keep the order."""
     for place, step in enumerate(function.steps):
-        if isinstance(step, Leaky) and all(0 < s < 1 for s in step.slope):
+        if isinstance(step, Leaky) and all(s <= 1 for s in step.slope) and any(step.slope):
             after = function.steps[place + 1 :]
             if any(direction(after, c) != 1 for c in range(function.channels)):
                 return None
             bent = Affine(step.slope, (Fraction(0),))
             before = function.steps[:place]
-            flat = replace(function, steps=(*before, *after))
-            return flat, replace(function, steps=(*before, bent, *after))
+            flat = replace(function, steps=_merged((*before, *after)))
+            return flat, replace(function, steps=_merged((*before, bent, *after)))
     return None
 
 
-def _realized(node: Node, function: ScalarFunction, operand: IntType, found: Collector) -> integer.IntegerOp:
-    shift = _shifted(function, operand)
-    if shift is not None:
-        return shift
+def _merged(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    result: tuple[Step, ...] = ()
+    for step in steps:
+        result = append_step(result, step)
+    return result
+
+
+def _realized(function: ScalarFunction, operand: IntType) -> Chain | None:
+    """The cheapest realisation; None where there is none."""
+    uniform = function.quantizer.every_integer
+    shift = _shifted(function, operand) if uniform else None
+    if shift is not None and shift.high - shift.low > _FEW_CODES:
+        return (shift,)
+    candidates: list[Chain] = [] if shift is None else [(shift,)]
     steps = [_thresholds_of(function, span, c) for c, span in enumerate(operand.spans)]
-    candidates: list[tuple[float, integer.IntegerOp]] = []
-    if all(t is not None for t in steps):
-        monotone = [t for t in steps if t is not None]
-        for realisation in (_rescale(function, operand, monotone), _thresholds(operand, monotone)):
-            if realisation is not None:
-                candidates.append((_luts(realisation, operand), realisation))
+    monotone = [t for t in steps if t is not None]
+    if len(monotone) == len(steps):
+        line = _rescale(function, operand, monotone) if uniform and operand.span.width <= _WIDEST_LINE else None
+        candidates += [] if line is None else [(line,)]
+        comparators = _thresholds(operand, monotone)
+        candidates += [] if comparators is None else [comparators]
     if operand.span.size <= _LARGEST_TABLE:
-        table = _lookup(function, operand, [t for t in steps if t is not None])
-        candidates.append((_luts(table, operand), table))
-    if candidates:
-        return min(candidates, key=lambda c: c[0])[1]
-    span = operand.span
-    found.error(
-        "QC301",
-        ", ".join(f'"{name}"' for name in node.origin),
-        f"the function of an accumulator in {span} is neither a line, nor of at most {_MOST_LEVELS} steps, "
-        f"nor small enough for a table ({_LARGEST_TABLE} entries)",
-        "quantize the accumulator to at most 16 bits before the nonlinearity",
-    )
-    return integer.Requantize(function)
+        candidates.append((_lookup(function, operand, monotone),))
+    return min(candidates, key=lambda chain: _luts(chain, operand), default=None)
 
 
 def _shifted(function: ScalarFunction, operand: IntType) -> integer.Rescale | None:
@@ -146,8 +179,8 @@ def _shifted(function: ScalarFunction, operand: IntType) -> integer.Rescale | No
 def _rescale(function: ScalarFunction, operand: IntType, steps: list[Thresholds]) -> integer.Rescale | None:
     if any(not isinstance(s, Affine) and direction((s,), 0) is None for s in function.steps):
         return None
-    low = min(t.first - 1 for t in steps)
-    high = max(t.first - 1 + len(t.at) for t in steps)
+    low = min(t.bottom for t in steps)
+    high = max(t.top for t in steps)
     for rounding in (Rounding.FLOOR, Rounding.HALF_EVEN):
         lines: list[Line] = []
         for step, span in zip(steps, operand.spans, strict=True):
@@ -167,16 +200,36 @@ def _rescale(function: ScalarFunction, operand: IntType, steps: list[Thresholds]
     return None
 
 
-def _thresholds(operand: IntType, steps: list[Thresholds]) -> integer.Thresholds | None:
-    levels = max((len(t.at) for t in steps), default=0)
-    if levels > _MOST_LEVELS or any(abs(v) >= 1 << 62 for t in steps for v in t.at):
+def _thresholds(operand: IntType, steps: list[Thresholds]) -> Chain | None:
+    """Comparators that count up to the code; where codes are unevenly spaced, a table of the count behind them."""
+    reached = [t.reached() for t in steps]
+    codes = sorted({int(code) for t in reached for code in (t.bottom, *t.codes)})
+    gaps = {b - a for a, b in pairwise(codes)} or {1}
+    step = gaps.pop() if len(gaps) == 1 else 0
+    even = step.bit_count() == 1
+    place = {code: number for number, code in enumerate(codes)}
+    rows = []
+    for t in reached:
+        # One comparator per code of the tensor; codes that this channel skips come with the next one.
+        numbers = np.array([place[int(code)] for code in t.codes], np.int64)
+        after = np.arange(place[t.bottom] + 1, place[t.top] + 1)
+        rows.append(t.at[np.searchsorted(numbers, after)])
+    levels = max(len(row) for row in rows)
+    if levels > _MOST_LEVELS:
         return None
     # Channels that reach fewer codes get thresholds that no accumulator reaches.
     beyond = max(max(abs(s.low), abs(s.high)) for s in operand.spans) + 1
-    at = np.full((len(steps), levels), beyond, np.int64)
-    for channel, step in enumerate(steps):
-        at[channel, : len(step.at)] = [int(v) for v in step.at]
-    return integer.Thresholds(Array(at), tuple(t.sign for t in steps), tuple(t.first - 1 for t in steps))
+    at = np.full((len(rows), levels), beyond, object)
+    for channel, row in enumerate(rows):
+        at[channel, : len(row)] = [int(v) for v in row]
+    bases = _shared([t.bottom if even else place[t.bottom] for t in steps])
+    signs = _shared([t.sign for t in steps])
+    if (at == at[:1]).all():
+        at = at[:1]
+    counted = integer.Thresholds(Array(at), signs, bases, step if even else 1)
+    if even:
+        return (counted,)
+    return counted, integer.Lookup(Array(np.array([codes], np.int64)), 0)
 
 
 def _lookup(function: ScalarFunction, operand: IntType, steps: list[Thresholds]) -> integer.Lookup:
@@ -189,7 +242,7 @@ def _lookup(function: ScalarFunction, operand: IntType, steps: list[Thresholds])
         if len(steps) == operand.channels:
             step = steps[channel]
             reached = np.searchsorted(step.at.astype(np.int64), step.sign * np.array(values), side="right")
-            codes = (step.first - 1 + reached).tolist()
+            codes = np.append(step.bottom, step.codes)[reached].tolist()
         else:
             codes = [function.code(value, channel) for value in values]
         before, after = own.low - span.low, span.high - own.high
@@ -201,21 +254,26 @@ def _shared(values: list[int]) -> tuple[int, ...]:
     return tuple(values[:1]) if len(set(values)) == 1 else tuple(values)
 
 
-def _luts(op: integer.IntegerOp, operand: IntType) -> float:
+def _luts(chain: Chain, operand: IntType) -> float:
     """A rough LUT count, good enough to choose between realisations."""
     total = 0.0
-    result = op.result_type(operand)
-    for channel, span in enumerate(operand.spans):
-        width, out = span.width, result.spans[channel].width
-        match op:
-            case integer.Rescale():
-                factor, offset, _ = op.of(channel)
-                adders = max(0, signed_digits(factor) - 1) + (offset != 0)
-                adders += 2 if op.rounding is Rounding.HALF_EVEN else 0
-                total += adders * (width + 2) + 1.5 * out
-            case integer.Thresholds():
-                levels = op.at.shape[1]
-                total += levels * (width / 2 + 1)
-            case integer.Lookup():
-                total += out * max(1.0, span.size / 64)
+    for op in chain:
+        result = op.result_type(operand)
+        total += sum(_channel_luts(op, c, operand, result) for c in range(operand.channels))
+        operand = result
     return total
+
+
+def _channel_luts(op: integer.IntegerOp, channel: int, operand: IntType, result: IntType) -> float:
+    width, out = operand.spans[channel].width, result.spans[channel].width
+    match op:
+        case integer.Rescale():
+            factor, offset, _ = op.of(channel)
+            adders = max(0, signed_digits(factor) - 1) + (offset != 0)
+            adders += 2 if op.rounding is Rounding.HALF_EVEN else 0
+            return adders * (width + 2) + 1.5 * out
+        case integer.Thresholds():
+            return op.at.shape[1] * (width / 2 + 1)
+        case integer.Lookup():
+            return out * max(1.0, operand.span.size / 64)
+    return 0.0

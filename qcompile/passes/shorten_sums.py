@@ -75,7 +75,9 @@ def _shortened(graph: Graph, total: Node, node: Node) -> tuple[Node, Node] | Non
 
 
 def _is_line(function: ScalarFunction) -> bool:
-    """One positive affine step, then clamps only."""
+    """One positive affine step, then clamps only, to every integer of a range."""
+    if not function.quantizer.every_integer:
+        return False
     first, *rest = function.steps or (None,)
     return isinstance(first, Affine) and first.scale[0] > 0 and all(isinstance(s, Clamp) for s in rest)
 
@@ -88,8 +90,8 @@ def _codes(
     domain = Span(int(exact.min()), int(exact.max()))
     steps = function.thresholds(domain, 0)
     assert steps is not None  # a line with clamps is monotone
-    codes = steps.first - 1 + np.searchsorted(steps.at, exact.ravel(), side="right")
-    return codes.reshape(exact.shape).astype(np.int64), steps.first - 1, steps.first - 1 + len(steps.at)
+    codes = steps.bottom + np.searchsorted(steps.at, exact.ravel(), side="right")
+    return codes.reshape(exact.shape).astype(np.int64), steps.bottom, steps.top
 
 
 def _common_offset(

@@ -1,0 +1,149 @@
+"""Network inputs: the quantizer that meets one becomes part of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+
+from qcompile.ir import integer
+from qcompile.ir.array import Array
+from qcompile.ir.graph import Graph, Node, merge_origins
+from qcompile.numerics.function import Affine
+from qcompile.numerics.quantizer import Quantizer
+from qcompile.passes.integerize.builder import Builder
+from qcompile.passes.integerize.carried import Carried, Index, Known, Raw, Refused, Term, by_channel, shared
+from qcompile.passes.integerize.placing import default_layout
+
+_ONE, _ZERO = Fraction(1), Fraction(0)
+
+
+def with_term(raw: Raw, node: Node, constant: Known, multiply: bool) -> Raw:
+    """The input after a constant was added, or with ``multiply`` multiplied."""
+    if np.broadcast_shapes(raw.index.shape, constant.shape) != raw.index.shape:
+        raise Refused(
+            "QC108",
+            "the network input meets a larger constant before any quantizer",
+            "quantize the input first, or give its grid with --input-format",
+        )
+    positions = np.arange(constant.values.size).reshape(constant.shape)
+    at = np.zeros(int(np.prod(raw.source.op.shape)), np.int64)  # type: ignore[attr-defined]
+    at[raw.index.ravel()] = np.broadcast_to(positions, raw.index.shape).ravel()
+    term = Term(constant, at, multiply)
+    return replace(raw, terms=(*raw.terms, term), origin=merge_origins(raw.origin, node.origin))
+
+
+def viewed(raw: Raw, view: Callable[[Index], Index], origin: tuple[str, ...]) -> Raw:
+    return replace(raw, index=view(raw.index), origin=merge_origins(raw.origin, origin))
+
+
+def integer_input(build: Builder, raw: Raw) -> Carried:
+    """An input of an integer type, which needs no quantizer."""
+    limits = raw.source.op.integer  # type: ignore[attr-defined]
+    if raw.terms:
+        # The terms act on codes like everything else behind them.
+        x = quantized_input(build, replace(raw, terms=()), Quantizer((_ONE,), low=limits[0], high=limits[1]), None, ())
+        for term in raw.terms:
+            values = by_channel(term.constant, x.index % x.channels, term.at[raw.index], x.channels)
+            if values is None:
+                raise Refused("QC104", "constants that vary within a channel of the input", "use one per channel")
+            x = x.then(Affine(values, (_ZERO,)) if term.multiply else Affine((_ONE,), values), ())
+        return x
+    return quantized_input(build, raw, Quantizer((_ONE,), low=limits[0], high=limits[1]), None, ())
+
+
+def quantized_input(
+    build: Builder, raw: Raw, quantizer: Quantizer, axis_index: Index | None, origin: tuple[str, ...]
+) -> Carried:
+    """The input's codes; ``axis_index`` holds each element's channel of the quantizer."""
+    shape = raw.source.op.shape  # type: ignore[attr-defined]
+    limits = raw.source.op.integer  # type: ignore[attr-defined]
+    if quantizer.span is None and limits is not None and not raw.terms:
+        ends = [quantizer.code(end) for end in limits]
+        quantizer = replace(quantizer, low=ends[0], high=ends[1])
+    if quantizer.span is None:
+        raise Refused(
+            "QC108",
+            "the quantizer of the network input has no limits",
+            "say where the input lies: --input-format fixed:8 --input-range 0 255 means the integers from 0 to 255 "
+            "(in qcompile.toml: [quantize] input and input_range)",
+        )
+    if len(np.unique(raw.index)) != int(np.prod(shape)) or raw.index.size != int(np.prod(shape)):
+        raise Refused("QC104", "a part of the network input is quantized", "quantize the whole input first")
+    layout = default_layout(raw.index.shape)
+    order = raw.index.ravel()[layout]
+    channels = np.broadcast_to(np.arange(layout.shape[-1]), layout.shape)
+    affine = Affine((_ONE,), (_ZERO,))
+    for term in raw.terms:
+        values = by_channel(term.constant, channels, term.at[order], layout.shape[-1])
+        if values is None:
+            raise Refused(
+                "QC104",
+                "constants that vary within a channel meet the network input before its quantizer",
+                "use one per channel, or quantize the input first",
+            )
+        affine = (Affine(values, (_ZERO,)) if term.multiply else Affine((_ONE,), values)).after(affine)
+    real = dequantize(quantizer)
+    if quantizer.channels > 1:
+        assert axis_index is not None
+        picked = quantizer.picked(_one_each(axis_index.ravel()[layout]))
+        real = dequantize(picked)
+        affine, quantizer = _with_one_scale(affine, picked)
+    op = integer.Input(shape, Array(order), affine, quantizer)
+    name = build.emit(raw.source.name, op, (), merge_origins(raw.origin, origin))
+    where = np.empty(layout.size, np.int64)
+    where[layout.ravel()] = np.arange(layout.size)
+    return Carried(name, layout.shape, where.reshape(raw.index.shape), (real,))
+
+
+def _one_each(channels: Index) -> list[int]:
+    rows = channels.reshape(-1, channels.shape[-1])
+    if not (rows == rows[:1]).all():
+        raise Refused("QC104", "per-channel input scales along another axis than the channels", "use one scale")
+    return [int(c) for c in rows[0]]
+
+
+def _with_one_scale(affine: Affine, quantizer: Quantizer) -> tuple[Affine, Quantizer]:
+    """``x / scale[c]`` moved in front of the quantizer, which keeps the rest."""
+    if len(set(quantizer.zero_point)) > 1 and not quantizer.zero_first:
+        raise Refused("QC104", "per-channel zero points on the network input", "use one zero point for the input")
+    zeros = quantizer.zero_point if quantizer.zero_first else (_ZERO,)
+    finer = Affine(tuple(1 / s for s in quantizer.scale), zeros).after(affine)
+    left = (_ZERO,) if quantizer.zero_first else quantizer.zero_point[:1]
+    return finer, replace(quantizer, scale=(_ONE,), zero_point=left)
+
+
+def dequantize(quantizer: Quantizer) -> Affine:
+    """From codes to real values."""
+    offsets = [-quantizer.scale_of(c) * quantizer.zero_of(c) for c in range(quantizer.channels)]
+    return Affine(quantizer.scale, shared(offsets))
+
+
+def arrange_inputs(graph: Graph) -> Graph:
+    """Inputs that are only re-ordered before their first use arrive in that order already."""
+    moved: dict[str, Node] = {}
+    for node in graph.nodes:
+        users = graph.users[node.name]
+        if isinstance(node.op, integer.Input) and len(users) == 1 and isinstance(users[0].op, integer.Gather):
+            order = users[0].op.order
+            if _one_parameter(node.op) and np.array_equal(
+                np.sort(order.values, axis=None), np.arange(node.op.order.values.size)
+            ):
+                arranged = Array(node.op.order.values.ravel()[order.values])
+                moved[users[0].name] = replace(node, op=replace(node.op, order=arranged))
+    spared = {node.name for node in moved.values()}
+
+    def step(node: Node) -> list[Node] | None:
+        if node.name in spared:
+            return []
+        if node.name in moved:
+            return [moved[node.name]]
+        return [replace(node, inputs=tuple(moved[i].name if i in moved else i for i in node.inputs))]
+
+    return graph.rewrite(step)
+
+
+def _one_parameter(op: integer.Input) -> bool:
+    return len(op.affine.scale) == len(op.affine.offset) == 1
