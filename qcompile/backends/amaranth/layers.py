@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import ClockSignal, Instance, Module, unsigned
+from amaranth.hdl import Cat, ClockSignal, Instance, Module, Signal, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 import qcompile_hdl as hdl
 from qcompile.ir import hardware
 from qcompile.ir.graph import Node
+from qcompile.numerics.span import Span
 from qcompile.schedule.design import Datapath, Design
 
 
@@ -62,8 +63,9 @@ class LayerModule(_Streams):
         component: Any
         match node.op:
             case hardware.SlidingWindow(height=height, width=width, window=window, fill=fill):
+                sources = [_widened(m, sources[0], operand.lanes, types[node.name].lanes[: len(fill)])]
                 component = hdl.Window(
-                    operand.width,
+                    len(sources[0].payload),
                     height,
                     width,
                     window.kernel,
@@ -75,8 +77,9 @@ class LayerModule(_Streams):
             case hardware.Pipeline():
                 return self._pipeline(m, node.op, sources, types[node.name].width)
             case hardware.FoldedWindow(height=height, width=width, window=window, fill=fill):
+                sources = [_widened(m, sources[0], operand.lanes, types[node.name].lanes)]
                 component = hdl.FoldedWindow(
-                    operand.width,
+                    len(sources[0].payload),
                     node.op.folds,
                     height,
                     width,
@@ -172,6 +175,22 @@ def datapath_module(top: str, name: str) -> str:
 
 def _lanes(operand: hardware.Stream, result: hardware.Stream) -> list[hdl.Lane]:
     return [hdl.Lane(a.width, a.signed, b.width) for a, b in zip(operand.lanes, result.lanes, strict=True)]
+
+
+def _widened(m: Module, source: Any, lanes: tuple[Span, ...], wider: tuple[Span, ...]) -> Any:
+    """``source`` with its ``lanes`` extended to the widths of ``wider``: padding may need more bits than the values."""
+    if all(own.width == lane.width for own, lane in zip(lanes, wider, strict=True)):
+        return source
+    parts, place = [], 0
+    for k, (own, lane) in enumerate(zip(lanes, wider, strict=True)):
+        value = source.payload[place : place + own.width]
+        part = Signal(lane.width, name=f"extended_{k}")
+        m.d.comb += part.eq(value.as_signed() if own.signed else value)
+        parts.append(part)
+        place += own.width
+    result = _signature(sum(lane.width for lane in wider)).create()
+    m.d.comb += [result.payload.eq(Cat(parts)), result.valid.eq(source.valid), source.ready.eq(result.ready)]
+    return result
 
 
 def _packed(codes: tuple[int, ...], widths: list[int]) -> int:
