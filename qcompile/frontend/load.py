@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import onnx
 import onnx.inliner
@@ -46,8 +48,7 @@ def _from_file(path: Path) -> onnx.ModelProto:
     # The operator set versions are the last thing in a file: without them it was cut, though it parses.
     if not model.ir_version or not model.opset_import:
         raise _damaged(where, len(content))
-    names = (text for node in model.graph.node for text in (node.op_type, node.domain, *node.input, *node.output))
-    if not all(isinstance(text, str) for text in names):
+    if not all(isinstance(text, str) for text in _texts(model.graph)):
         # protobuf gives bytes for what is not UTF-8.
         raise _damaged(where, len(content))
     try:
@@ -61,6 +62,15 @@ def _from_file(path: Path) -> onnx.ModelProto:
             "keep the data file beside the .onnx file, or save the model with its weights inside",
         ) from None
     return model
+
+
+def _texts(graph: Any) -> Iterator[Any]:
+    """The names in a graph that the import uses."""
+    for node in graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        yield from (attribute.name for attribute in node.attribute)
+    for entries in (graph.input, graph.output, graph.initializer):
+        yield from (entry.name for entry in entries)
 
 
 def _damaged(where: str, size: int) -> CompileError:
