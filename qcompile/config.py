@@ -10,7 +10,8 @@ activation_range = "percentile:99.9" # or "minmax", "mse"
 bias_correction = true
 output = "accumulator"               # or a format
 rounding = "half_up"
-input_range = [0, 255]               # of synthetic calibration samples
+input_range = [0, 255]               # of synthetic calibration samples, and of input_format
+input_format = "fixed:8"             # grid of an input that a quantized file leaves real
 
 [layers."Convolution28"]             # any ONNX node of the layer, or the input
 weights = "fixed:8"
@@ -151,6 +152,7 @@ _SECTIONS: dict[str, dict[str, _Rule]] = {
         "output": _output,
         "rounding": _rounding,
         "input_range": _range,
+        "input_format": _format,
     },
     "target": {"name": _word, "clock_mhz": _positive, "fps": _positive},
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from qcompile.output import write_folder
 from qcompile.passes.carry_signs_as_bits import CarrySignsAsBits
 from qcompile.passes.integerize import Integerize
 from qcompile.passes.manager import PassManager
+from qcompile.passes.quantize_inputs import QuantizeInputs
 from qcompile.passes.realize_requantize import RealizeRequantize
 from qcompile.passes.shorten_sums import ShortenSums
 from qcompile.quantize import TIDY, as_samples, quantize
@@ -94,6 +96,10 @@ def compile(
         progress("quantize", None)
         graph = quantize(graph, calibration, chosen.quantize, found, manager)
         after_pass("quantize", graph)
+    elif chosen.quantize.input_format is not None:
+        low, high = chosen.quantize.input_range
+        onto_grid = QuantizeInputs(chosen.quantize.input_format, (Fraction(low), Fraction(high)))
+        graph = manager.run(graph, (onto_grid,))
     progress("integerize", None)
     meaning = manager.run(graph, (*TIDY, Integerize(), ShortenSums()))
     golden = manager.run(meaning, (RealizeRequantize(), CarrySignsAsBits()))

@@ -56,6 +56,10 @@ def parser() -> Parser:
     how.add_argument("--weights", metavar="FORMAT", help="format of the weights, as in fixed:4 (default: fixed:8)")
     how.add_argument("--activations", metavar="FORMAT", help="format of the activations (default: fixed:8)")
     how.add_argument("--calibrate", metavar="FILE", help=".npy, .npz or .npz:NAME of typical inputs")
+    how.add_argument("--input-format", metavar="FORMAT", help="grid of an input that a quantized file leaves real")
+    how.add_argument(
+        "--input-range", metavar=("LOW", "HIGH"), type=float, nargs=2, help="where the input lies (default: 0 1)"
+    )
     how.add_argument("--effort", type=int, choices=range(4), help="search for fewer adders, 0 to 3 (default: 1)")
     how.add_argument("--config", metavar="FILE", help="qcompile.toml with formats per layer and more")
     check = made.add_argument_group("checks")
@@ -151,6 +155,8 @@ def _options(args: Any, found: Collector) -> dict[str, Any]:
         "weights": args.weights,
         "activations": args.activations,
         "config": args.config,
+        "input_format": args.input_format,
+        "input_range": args.input_range,
         "name": args.name,
         "clock_mhz": args.clock,
         "fps": args.fps,

@@ -37,7 +37,8 @@ class QuantizeOptions:
     P in percent. ``bias_correction``: each layer's mean result on the samples becomes that of the float network.
     ``output``: the network's results stay on the exact grid of the last accumulator ("accumulator"), or get a
     format. ``rounding`` is that of activations; weights round half to even. ``overrides`` go by ONNX node name;
-    ``input_range`` is where synthetic samples lie.
+    ``input_range`` is where synthetic samples lie. ``input_format`` over that range is the grid of inputs that a
+    quantized file leaves real; None refuses them.
     """
 
     weights: Fixed = _WEIGHTS
@@ -50,6 +51,7 @@ class QuantizeOptions:
     rounding: Rounding = Rounding.HALF_UP
     overrides: Mapping[str, LayerFormats] = field(default_factory=lambda: MappingProxyType({}))
     input_range: tuple[float, float] = (0.0, 1.0)
+    input_format: Fixed | None = None
 
     def __post_init__(self) -> None:
         for name, value, choices in (

@@ -80,7 +80,7 @@ class Builder:
                 "QC108",
                 f"{node.op.mnemonic} reads the network input, and no quantizer says on which grid it lies",
                 "quantize the input in the file, or give its grid: --input-format fixed:8 means 8 bits over "
-                "--input-range 0 1 (in qcompile.toml: [quantize] input and input_range)",
+                "--input-range 0 1 (in qcompile.toml: [quantize] input_format and input_range)",
             )
         if isinstance(value, Known):
             raise Refused(

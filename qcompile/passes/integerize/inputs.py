@@ -68,7 +68,7 @@ def quantized_input(
             "QC108",
             "the quantizer of the network input has no limits",
             "say where the input lies: --input-format fixed:8 --input-range 0 255 means the integers from 0 to 255 "
-            "(in qcompile.toml: [quantize] input and input_range)",
+            "(in qcompile.toml: [quantize] input_format and input_range)",
         )
     if len(np.unique(raw.index)) != int(np.prod(shape)) or raw.index.size != int(np.prod(shape)):
         raise Refused("QC104", "a part of the network input is quantized", "quantize the whole input first")
