@@ -273,7 +273,7 @@ def _channel_luts(op: integer.IntegerOp, channel: int, operand: IntType, result:
             adders += 2 if op.rounding is Rounding.HALF_EVEN else 0
             return adders * (width + 2) + 1.5 * out
         case integer.Thresholds():
-            return op.at.shape[1] * (width / 2 + 1)
+            return op.at.shape[1] * (width / 5 + 0.7)
         case integer.Lookup():
             return out * max(1.0, operand.span.size / 64)
     return 0.0
