@@ -159,6 +159,10 @@ def _luts(node: Node, operands: list[Span], result: Span, target: Target) -> flo
             return float(max(result.width - through, 1))
         case datapath.AddConstant(value=value):
             return float(max(1, result.width - ((value & -value).bit_length() - 1)))
+        case datapath.BoothDigit():
+            return float(result.width)
+        case datapath.Xnor():
+            return 0.5
         case datapath.Negate() | datapath.RoundEven():
             return float(widest)
         case datapath.Clamp():
