@@ -9,6 +9,8 @@ knows ONNX.
 from .accumulate import Accumulate, Lane
 from .axi import AxiStreamTop
 from .fifo import StreamFifo
+from .folded_scan import FoldedScan
+from .folded_window import FoldedWindow
 from .pipeline import StallPipeline
 from .reshape import Collect, Distribute
 from .streams import Fork, Join, RegisterSlice
@@ -21,6 +23,8 @@ __all__ = [
     "AxiStreamTop",
     "Collect",
     "Distribute",
+    "FoldedScan",
+    "FoldedWindow",
     "Fork",
     "Join",
     "Lane",
