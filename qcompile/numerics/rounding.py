@@ -58,28 +58,29 @@ def round_exact(value: Fraction | int, mode: Rounding) -> int:
 
 def round_array(values: npt.NDArray[np.float64], mode: Rounding) -> npt.NDArray[np.float64]:
     """float64 values below 2**52 in magnitude rounded by ``mode``; exact for the float each one is."""
-    below = np.floor(values)
-    rest = values - below
     match mode:
-        case Rounding.HALF_EVEN:
-            return np.rint(values)
         case Rounding.FLOOR:
-            return below
+            return np.floor(values)
         case Rounding.CEIL:
             return np.ceil(values)
         case Rounding.ZERO:
             return np.trunc(values)
         case Rounding.AWAY:
-            return np.where(values < 0, below, np.ceil(values))
+            return np.where(values < 0, np.floor(values), np.ceil(values))
+    nearest = np.rint(values)
+    rest = values - nearest  # exact, which the distance from the floor is not just above -0.5
+    match mode:
         case Rounding.HALF_UP:
-            up = rest >= 0.5
+            nearest += rest == 0.5
         case Rounding.HALF_DOWN:
-            up = rest > 0.5
+            nearest -= rest == -0.5
         case Rounding.HALF_AWAY:
-            up = (rest > 0.5) | ((rest == 0.5) & (values > 0))
+            nearest += (rest == 0.5) & (values > 0)
+            nearest -= (rest == -0.5) & (values < 0)
         case Rounding.HALF_ZERO:
-            up = (rest > 0.5) | ((rest == 0.5) & (values < 0))
-    return below + up
+            nearest += (rest == 0.5) & (values < 0)
+            nearest -= (rest == -0.5) & (values > 0)
+    return nearest
 
 
 def least_reaching(code: int, mode: Rounding) -> tuple[Fraction, bool]:
