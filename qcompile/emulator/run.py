@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from qcompile.emulator.kernels import KERNELS, Kernel, Numbers, storage
+from qcompile.emulator.encode import encode
+from qcompile.emulator.kernels import KERNELS, PLANAR, Kernel
+from qcompile.emulator.linear import fused
+from qcompile.emulator.numbers import Numbers, from_planar, storage, to_planar
 from qcompile.ir import integer
 from qcompile.ir.graph import Graph, Node
-from qcompile.numerics.rounding import Rounding
 
+
+@dataclass(frozen=True)
+class _Plan:
+    """``steps``: a value, how it is computed, of which values, and those that nobody needs after it.
+
+    ``results`` names, for each value asked for, the step that holds it with the samples first.
+    """
+
+    steps: list[tuple[str, Kernel, tuple[str, ...], tuple[str, ...]]]
+    results: dict[str, str]
+
+
+_OTHER_LAYOUT = " in the other layout"  # no value of a graph has a name that ends so
 _BLOCK_VALUES = 1 << 17  # values of the widest tensor per block: keeps a block's tensors in the caches
 
 
@@ -25,20 +40,56 @@ class Emulator:
         self.types: dict[str, integer.IntType] = dict(graph.types)
         self.inputs = tuple(n for n in graph.nodes if isinstance(n.op, integer.Input))
         self.outputs = tuple(graph.by_name[name] for name in graph.outputs)
-        self._steps: list[tuple[str, Kernel, tuple[str, ...], tuple[str, ...]]] = []
-        last: dict[str, int] = {}
-        for position, node in enumerate(graph.nodes):
-            last.update(dict.fromkeys(node.inputs, position))
-        for position, node in enumerate(graph.nodes):
-            if isinstance(node.op, integer.Input):
-                continue
-            kernel = KERNELS[type(node.op)](  # type: ignore[index]
-                node.op, self.types[node.name], *(self.types[name] for name in node.inputs)
-            )
-            done = tuple(n for n in dict.fromkeys(node.inputs) if last[n] == position)
-            self._steps.append((node.name, kernel, node.inputs, done))
+        self._plan = self._planned(fuse=True)
         widest = max(prod(t.shape) for t in self.types.values())
         self._block = max(1, _BLOCK_VALUES // widest)
+
+    def _planned(self, fuse: bool) -> _Plan:
+        """The kernels in order; with ``fuse`` a product and the rescaling behind it are one."""
+        made: dict[str, tuple[Kernel, list[str]]] = {}
+        planar = {node.name for node in self.graph.nodes if type(node.op) in PLANAR and type(node.op) not in KERNELS}
+
+        def laid_out(name: str, as_planar: bool) -> str:
+            """The value in the layout asked for: itself, or what a new step makes of it."""
+            if (name in planar) == as_planar:
+                return name
+            other = name + _OTHER_LAYOUT
+            made.setdefault(other, (to_planar if as_planar else from_planar, [name]))
+            return other
+
+        for node in self.graph.nodes:
+            if isinstance(node.op, integer.Input):
+                continue
+            if type(node.op) in PLANAR and any(name in planar for name in node.inputs):
+                planar.add(node.name)
+            as_planar = node.name in planar
+            kernel = self._fused(node) if fuse else None
+            source = node.inputs
+            if kernel is not None:
+                del made[source[0]]
+                source = self.graph.by_name[source[0]].inputs
+            else:
+                make = (PLANAR if as_planar else KERNELS)[type(node.op)]  # type: ignore[index]
+                kernel = make(node.op, self.types[node.name], *(self.types[name] for name in source))
+            inputs = [laid_out(name, as_planar) for name in source]
+            made[node.name] = kernel, inputs
+        results = {name: laid_out(name, False) for name in (self.graph.outputs if fuse else self.types)}
+        last = {name: reader for reader, (_, inputs) in made.items() for name in inputs}
+        kept = set(results.values())
+        steps = [
+            (name, kernel, tuple(inputs), tuple(n for n in dict.fromkeys(inputs) if last[n] == name and n not in kept))
+            for name, (kernel, inputs) in made.items()
+        ]
+        return _Plan(steps, results)
+
+    def _fused(self, node: Node) -> Kernel | None:
+        """The kernel of a rescaling and the product before it, which nobody else reads."""
+        if not isinstance(node.op, integer.Rescale):
+            return None
+        source = self.graph.by_name[node.inputs[0]]
+        if len(self.graph.users[source.name]) > 1 or not isinstance(source.op, integer.MatMul | integer.Conv):
+            return None
+        return fused(source.op, node.op, self.types[source.name], self.types[source.inputs[0]])
 
     # Codes --------------------------------------------------------------------------------------------
 
@@ -47,33 +98,28 @@ class Emulator:
         (node,) = self.inputs
         op = node.op
         assert isinstance(op, integer.Input)
-        flat = np.asarray(samples).reshape(len(samples), -1)
-        arranged = flat[:, op.order.values.ravel()].reshape(-1, *op.order.shape)
-        return _encode(op, arranged).astype(storage(self.types[node.name]))
+        return encode(op, samples, storage(self.types[node.name]))
 
     def run(self, codes: Numbers) -> dict[str, Numbers]:
         """Output codes (int64) of input codes ``[samples, *shape]``."""
-        blocks: list[dict[str, Numbers]] = []
+        kinds = {name: self.types[name] for name in self.graph.outputs}
+        results = {name: np.empty((len(codes), *kind.shape), _outgoing(kind)) for name, kind in kinds.items()}
         for start in range(0, len(codes), self._block):
-            blocks.append(self._run_block(codes[start : start + self._block]))
-        if not blocks:
-            return {n.name: np.zeros((0, *self.types[n.name].shape), np.int64) for n in self.outputs}
-        return {name: np.concatenate([b[name] for b in blocks]) for name in self.graph.outputs}
+            for name, block in self._run_block(self._plan, codes[start : start + self._block]).items():
+                results[name][start : start + self._block] = block
+        return results
 
-    def _run_block(self, codes: Numbers) -> dict[str, Numbers]:
+    def _run_block(self, plan: _Plan, codes: Numbers) -> dict[str, Numbers]:
         values: dict[str, Numbers] = {self.inputs[0].name: codes}
-        for name, kernel, operands, done in self._steps:
+        for name, kernel, operands, done in plan.steps:
             values[name] = kernel(*(values[o] for o in operands))
             for spent in done:
                 del values[spent]
-        return {name: _integers(values[name]) for name in self.graph.outputs}
+        return {name: values[held] for name, held in plan.results.items()}
 
     def trace(self, codes: Numbers) -> dict[str, Numbers]:
         """Every tensor of the graph, for diagnosis and reports."""
-        values: dict[str, Numbers] = {self.inputs[0].name: codes}
-        for name, kernel, operands, _ in self._steps:
-            values[name] = kernel(*(values[o] for o in operands))
-        return {name: _integers(v) for name, v in values.items()}
+        return {n: _integers(v) for n, v in self._run_block(self._planned(fuse=False), codes).items()}
 
     # Reals --------------------------------------------------------------------------------------------
 
@@ -96,24 +142,9 @@ class Emulator:
         return {node.name: self.decode(node, codes[node.name]) for node in self.outputs}
 
 
+def _outgoing(kind: integer.IntType) -> np.dtype[Any]:
+    return np.dtype(object if storage(kind).kind == "O" else np.int64)
+
+
 def _integers(values: Numbers) -> Numbers:
     return values if values.dtype == object else values.astype(np.int64)
-
-
-def _encode(op: integer.Input, values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """``quantizer.code(affine(x))``; in float64 with one exact correction near every rounding boundary."""
-    scale, offset = op.affine.scale, op.affine.offset
-    if scale == (Fraction(1),) and offset == (Fraction(0),):
-        return op.quantizer.codes(values)
-    approximate = np.asarray(values, np.float64) * np.array([float(s) for s in scale])
-    approximate += np.array([float(o) for o in offset])
-    codes = op.quantizer.codes(approximate)
-    ratio = approximate / float(op.quantizer.scale[0]) + float(op.quantizer.zero_point[0])
-    ties = np.floor(ratio) + 0.5
-    if op.quantizer.rounding in (Rounding.FLOOR, Rounding.CEIL, Rounding.ZERO, Rounding.AWAY):
-        ties = np.rint(ratio)
-    near = np.abs(ratio - ties) < 1e-9 * (1 + np.abs(ratio))
-    for place in zip(*np.nonzero(near), strict=True):
-        real = op.affine.apply(Fraction(float(values[place])), int(place[-1]))
-        codes[place] = op.quantizer.code(real)
-    return codes
