@@ -91,7 +91,7 @@ class Builder:
 def as_float64(array: npt.NDArray[Any], where: str) -> npt.NDArray[np.float64]:
     """The exact float64 of a constant's elements; QC106 for NaN or infinity."""
     with np.errstate(invalid="ignore"):  # float16 NaN
-        wide = array.astype(np.float64)
+        wide = np.asarray(array).astype(np.float64)
     if not np.isfinite(wide).all():
         bad = wide[~np.isfinite(wide)]
         kinds = [word for word, test in (("NaN", isnan), ("infinity", isinf)) if any(test(float(v)) for v in bad)]
@@ -101,4 +101,5 @@ def as_float64(array: npt.NDArray[Any], where: str) -> npt.NDArray[np.float64]:
             f"{bad.size} of its {wide.size} elements are {' or '.join(kinds)}",
             "train or export again; a network with such weights has no fixed-point meaning",
         )
+    wide.flags.writeable = False  # so that the IR's array need not copy it
     return wide

@@ -24,9 +24,9 @@ def blame(call: Call, error: Exception) -> CompileError | None:
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
         return call.refuse("QC107", f"its inputs and attributes do not fit: {text}", REEXPORT)
     try:
-        model = _alone(call)
+        # The inference also gives the results the types that the checker wants to see.
+        model = onnx.shape_inference.infer_shapes(_alone(call), check_type=True, strict_mode=True)
         onnx.checker.check_model(model)
-        onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
     # The checker and the inference have several exception types; any of them is a verdict.
     except Exception as verdict:
         lines = [line for line in str(verdict).splitlines() if line.strip()] or [type(verdict).__name__]

@@ -18,7 +18,7 @@ from qcompile.frontend.call import Call
 from qcompile.frontend.fold import UNREPEATABLE, fold
 from qcompile.frontend.grids import MINIFLOATS, limits_of
 from qcompile.frontend.imported import Imported, TensorInfo
-from qcompile.frontend.load import load_model
+from qcompile.frontend.load import Loaded, load_model
 from qcompile.frontend.malformed import blame
 from qcompile.frontend.ordering import REEXPORT, labels_of, ordered
 from qcompile.frontend.registry import OPERATORS, STANDARD, canonical_domain
@@ -34,20 +34,19 @@ def read(
     Raises `CompileError` with every finding: all nodes are checked, also behind one that is refused. Warnings
     go to ``diagnostics``.
     """
-    proto, name = load_model(source)
-    return _Reader(proto, name, Collector() if diagnostics is None else diagnostics).run()
+    return _Reader(load_model(source), Collector() if diagnostics is None else diagnostics).run()
 
 
 class _Reader:
-    def __init__(self, proto: Any, name: str, findings: Collector) -> None:
-        self.graph = proto.graph
-        self.proto = proto
-        self.name = name
+    def __init__(self, loaded: Loaded, findings: Collector) -> None:
+        self.loaded = loaded
+        self.proto = loaded.model
+        self.graph = loaded.model.graph
         self.findings = findings
         self.builder = Builder()
         self.values: dict[str, Value] = {}
         self.dialects: set[str] = set()
-        self.versions = {entry.domain: entry.version for entry in proto.opset_import}
+        self.versions = {entry.domain: entry.version for entry in self.proto.opset_import}
         self.versions.setdefault(STANDARD, self.versions.get("ai.onnx", 1))
 
     def run(self) -> Imported:
@@ -62,7 +61,7 @@ class _Reader:
             with self.findings.collecting():
                 outputs.append(self._output(output.name))
         self.findings.check()
-        graph = self.builder.finish(self.name, tuple(o.node for o in outputs))
+        graph = self.builder.finish(self.loaded.name, tuple(o.node for o in outputs))
         return Imported(
             graph,
             tuple(i for i in inputs if i is not None),
@@ -77,14 +76,10 @@ class _Reader:
     # -- what goes in
 
     def _initializer(self, tensor: Any) -> None:
-        try:
-            array = onnx.numpy_helper.to_array(tensor)
-        except (ValueError, TypeError, KeyError, OSError, onnx.checker.ValidationError) as error:
-            first = str(error).splitlines()[0]
-            self.findings.error("QC107", tensor.name, f"its elements cannot be read: {first}", REEXPORT)
-            self.values[tensor.name] = Absent()
-            return
-        self.values[tensor.name] = Known(array, tensor.name, array.dtype)
+        self.values[tensor.name] = Absent()
+        with self.findings.collecting():
+            array = self.loaded.array_of(tensor)
+            self.values[tensor.name] = Known(array, tensor.name, array.dtype)
 
     def _input(self, entry: Any) -> TensorInfo | None:
         """Declares a network input; the first dimension is 1 where the file leaves it open."""

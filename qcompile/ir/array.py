@@ -23,11 +23,11 @@ class Array:
     def __init__(self, values: npt.ArrayLike) -> None:
         array = np.asarray(values)
         if array.dtype.kind == "b":
-            array = array.astype(np.bool_)
+            array = array.astype(np.bool_, copy=False)
         elif array.dtype.kind in "iu":
-            array = array.astype(np.int64)
+            array = array.astype(np.int64, copy=False)
         elif array.dtype.kind == "f":
-            array = array.astype(np.float64)
+            array = array.astype(np.float64, copy=False)
         elif array.dtype.kind == "O" and all(isinstance(v, int) for v in array.flat):
             fits = all(-(1 << 63) <= v < 1 << 63 for v in array.flat)
             array = array.astype(np.int64) if fits else array

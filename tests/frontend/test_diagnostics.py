@@ -10,6 +10,7 @@ from onnx import TensorProto, helper
 
 from qcompile.errors import CompileError
 from qcompile.frontend import read
+from qcompile.frontend.registry import OPERATORS, Operator
 from qcompile.rules import RULES
 
 REEXPORT = "check the file with onnx.checker.check_model(model, full_check=True) and export it again"
@@ -412,3 +413,12 @@ def test_damaged_files_are_read_or_refused_but_never_end_in_a_traceback(tmp_path
 def test_a_node_that_onnx_rejects_is_the_file_s_fault():
     built = make([node("Transpose", "x", name="turn", perm=[0, 0, 1])], {"x": [1, 2, 3]}, "y")
     assert refusal(built).startswith("error[QC107]: turn: ")
+
+
+def test_an_exception_on_a_valid_node_stays_a_bug(monkeypatch):
+    def broken(call):
+        raise IndexError("a bug")
+
+    monkeypatch.setitem(OPERATORS, ("", "Relu"), Operator(broken, folds=True))
+    with pytest.raises(IndexError, match="a bug"):
+        read(make([node("Relu", "x")], X, "y"))

@@ -80,7 +80,7 @@ def rescaled(call: Call, x: Known, factor: Known, *, divide: bool) -> Known | No
 def sub(call: Call) -> Value:
     a, b = call.value(0), call.value(1)
     if isinstance(b, Known) and b.grid is None:
-        negated = Known(-as_float64(b.array, b.name), f"{b.name}.negated", b.dtype, origin=b.origin)
+        negated = Known(np.negative(as_float64(b.array, b.name)), f"{b.name}.negated", b.dtype, origin=b.origin)
         return call.emit(model.Add(), call.real(0), call.as_real(negated))
     minus = call.emit(model.Mul(), call.real(1), call.scalar(-1.0, "minus_one"), part="negated")
     first, second = (minus, call.real(0)) if isinstance(a, Known) else (call.real(0), minus)
