@@ -36,6 +36,11 @@ class Hls:
     source: Stream
     sink: Stream
 
+    @property
+    def synthesized(self) -> tuple[str, ...]:
+        """The files that become hardware."""
+        return (*self.sources, "integers.hpp", "stream_ops.hpp", f"{self.top}.hpp")
+
 
 @dataclass(frozen=True)
 class _Lane:

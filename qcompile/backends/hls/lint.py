@@ -46,7 +46,11 @@ def _constant(words: list[str], place: int, step: int) -> bool:
             depth += (word in opening) - (word in closing)
             if depth == 0:
                 # What stands before an opening bracket is called or indexed.
-                called = step < 0 and re.match(r"[A-Za-z_\]]", words[place - 1]) and words[place - 1] != "return"
+                called = (
+                    step < 0
+                    and re.match(r"[A-Za-z_\]]", words[place - 1])
+                    and words[place - 1] not in ("return", "sizeof")
+                )
                 return not called
             if (word[0].isalnum() or word[0] == "_") and not _constant_name(words, place):
                 return False

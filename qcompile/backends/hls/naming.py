@@ -17,5 +17,5 @@ _RESERVED = frozenset(
 
 
 def cpp_name(name: str) -> str:
-    """``name``, already an identifier (`qcompile.schedule.naming.identifier`), where C++ and the templates have it not."""
+    """``name``, an identifier already, with an underscore where C++ or the templates use it."""
     return f"{name}_" if name in _RESERVED else name
