@@ -9,6 +9,7 @@ knows ONNX.
 from .accumulate import Accumulate, Lane
 from .axi import AxiStreamTop
 from .fifo import StreamFifo
+from .folded_engine import Datapath, FoldedEngine
 from .folded_scan import FoldedScan
 from .folded_window import FoldedWindow
 from .pipeline import StallPipeline
@@ -22,7 +23,9 @@ __all__ = [
     "Accumulate",
     "AxiStreamTop",
     "Collect",
+    "Datapath",
     "Distribute",
+    "FoldedEngine",
     "FoldedScan",
     "FoldedWindow",
     "Fork",
