@@ -36,10 +36,15 @@ def _session(model: Any) -> onnxruntime.InferenceSession | None:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
-    proto = frontend.load_model(model)[0]
-    proto.ir_version = min(proto.ir_version, NEWEST_IR)
+    loaded = frontend.load_model(model)
+    source: Any = str(loaded.path)  # by path it finds weights in files of their own
+    if loaded.path is None or loaded.model.ir_version > NEWEST_IR:
+        proto = type(loaded.model)()
+        proto.CopyFrom(loaded.model)
+        proto.ir_version = min(proto.ir_version, NEWEST_IR)
+        source = proto.SerializeToString()
     try:
-        return onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception:  # onnxruntime raises bare exceptions of its binding for operators that it does not have
         return None
 

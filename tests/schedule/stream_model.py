@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from math import prod
+from collections.abc import Iterable
+from itertools import chain
 
 from qcompile.ir import datapath, hardware
 from qcompile.schedule.design import Datapath, Design
 
 Beats = list[list[int]]
+
+
+def joined(beats: Iterable[list[int]]) -> list[int]:
+    """The values of several beats, one after the other."""
+    return list(chain.from_iterable(beats))
 
 
 def run_datapath(path: Datapath, lanes: list[int]) -> list[int]:
@@ -42,9 +48,9 @@ def _component(design: Design, op: hardware.HardwareOp, operands: list[Beats], f
             return frame
         case hardware.Pipeline():
             path = design.datapaths[op.datapath]
-            return [run_datapath(path, sum(beats, [])) for beats in zip(*operands, strict=True)]
+            return [run_datapath(path, joined(beats)) for beats in zip(*operands, strict=True)]
         case hardware.SlidingWindow():
-            return [sum(w, []) for w in _windows(operands[0], op.height, op.width, 1, op.window, op.fill, "window")]
+            return [joined(w) for w in _windows(operands[0], op.height, op.width, 1, op.window, op.fill, "window")]
         case hardware.FoldedWindow():
             windows = _windows(operands[0], op.height, op.width, op.folds, op.window, op.fill, op.order)
             return [word for window in windows for word in window]
@@ -52,7 +58,7 @@ def _component(design: Design, op: hardware.HardwareOp, operands: list[Beats], f
             return _engine(design, op, operands)
         case hardware.Collect(count=count):
             (x,) = operands
-            return [sum(x[k : k + count], []) for k in range(0, len(x), count)]
+            return [joined(x[k : k + count]) for k in range(0, len(x), count)]
         case hardware.Distribute(count=count):
             (x,) = operands
             part = len(x[0]) // count
@@ -96,7 +102,7 @@ def _fields(word: int, path: Datapath, skipped: int) -> list[int]:
 
 def _engine(design: Design, op: hardware.FoldedEngine, operands: list[Beats]) -> Beats:
     partial, finish = design.datapaths[op.partial], design.datapaths[op.finish]
-    words = [sum(beats, []) for beats in zip(*operands, strict=True)]
+    words = [joined(beats) for beats in zip(*operands, strict=True)]
     weights = design.memories[op.weights].words if op.weights else None
     parameters = design.memories[op.parameters].words if op.parameters else None
     result = []
@@ -120,10 +126,3 @@ def _engine(design: Design, op: hardware.FoldedEngine, operands: list[Beats]) ->
                 total = total + _fields(parameters[group * op.repeats + repeat], finish, len(total))
             result.append(run_datapath(finish, total))
     return result
-
-
-def words_per_frame(design: Design) -> int:
-    """Values that enter per frame."""
-    source = next(n for n in design.graph.nodes if isinstance(n.op, hardware.Input))
-    kind = design.graph.types[source.name]
-    return prod((kind.beats, len(kind.lanes)))

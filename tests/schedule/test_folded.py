@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from stream_model import run_frame
+from stream_model import joined, run_frame
 
 from qcompile import frontend, targets
 from qcompile.emulator import Emulator
@@ -45,7 +45,7 @@ def assert_equal_to_the_emulator(graph: Graph, design: Design, codes: np.ndarray
     kind = design.graph.types[design.graph.nodes[0].name]
     for frame, expected in zip(codes, wanted, strict=True):
         beats = [list(map(int, beat)) for beat in frame.reshape(kind.beats, len(kind.lanes))]
-        assert sum(run_frame(design, beats), []) == expected.ravel().tolist()
+        assert joined(run_frame(design, beats)) == expected.ravel().tolist()
 
 
 @pytest.mark.parametrize("cycles", [1, 300, 2_000, 100_000])

@@ -91,7 +91,7 @@ class LayerModule(_Streams):
                     "channel" if node.op.order == "channel" else "window",
                 )
             case hardware.FoldedEngine():
-                return self._engine(m, node.op, sources, types[node.name].width)
+                return self._engine(m, node.op, sources)
             case hardware.FoldedAccumulate(count=count, folds=folds):
                 component = hdl.FoldedAccumulate(_lanes(operand, types[node.name]), count, folds)
             case hardware.Collect(count=count):
@@ -132,7 +132,7 @@ class LayerModule(_Streams):
             wiring.connect(m, one, getattr(join, f"i{k}"))
         return join.o
 
-    def _engine(self, m: Module, op: hardware.FoldedEngine, sources: list[Any], width: int) -> Any:
+    def _engine(self, m: Module, op: hardware.FoldedEngine, sources: list[Any]) -> Any:
         source = self._joined(m, sources)
         partial, finish = (self.design.datapaths[name] for name in (op.partial, op.finish))
         weights, parameters = (
@@ -147,15 +147,14 @@ class LayerModule(_Streams):
             op.vector,
             op.repeats,
             op.groups,
-            None if weights is None else weights.words,
-            0 if weights is None else weights.width,
-            self._bound(op.partial, partial),
-            lanes,
-            op.combine,
-            None if parameters is None else parameters.words,
-            0 if parameters is None else parameters.width,
-            self._bound(op.finish, finish),
-            width,
+            partial=self._bound(op.partial, partial),
+            lanes=lanes,
+            finish=self._bound(op.finish, finish),
+            combine=_COMBINE[op.combine],
+            weights=None if weights is None else weights.words,
+            weight_width=0 if weights is None else weights.width,
+            params=None if parameters is None else parameters.words,
+            param_width=0 if parameters is None else parameters.width,
         )
         m.submodules.engine = engine
         wiring.connect(m, source, engine.i)
@@ -166,6 +165,9 @@ class LayerModule(_Streams):
         lanes = [path.graph.types[lane].width for lane in path.lanes]
         results = [span.width for span in path.result_spans()]
         return hdl.Datapath(datapath_module(self.top, name), path.latency, sum(lanes), sum(results))
+
+
+_COMBINE: dict[str, Any] = {"add": "add", "max": "max", "none": "none"}
 
 
 def datapath_module(top: str, name: str) -> str:
