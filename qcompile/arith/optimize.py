@@ -20,8 +20,9 @@ _LIMIT_BITS = 60
 # Penalty and levels of the difference tree, dense digits, bias of the sharing score: best first on random matrices.
 _STARTS = ((5, _LEVELS, 1, 3), (3, _LEVELS, 1, 3), (7, _LEVELS, 1, 8), (9, _LEVELS, 1, 3), (0, 0, 0, 3))
 
-# Steps of work, about 30 to the microsecond.
-_BUDGET = {0: 0, 2: 150_000_000, 3: 1_500_000_000}
+# Steps of work, about 30 to the microsecond: at most so many, and at most so many for each matrix entry.
+_BUDGET = {2: 150_000_000, 3: 1_500_000_000}
+_PER_ENTRY = {2: 400_000, 3: 6_000_000}
 _HEAT = {0: 0.0, 1: 0.2, 2: 0.7, 3: 1.0}
 
 _PORTION = 100
@@ -58,7 +59,7 @@ def optimize(
     low, high = _scaled_ranges(columns, input_ranges)
     starts = np.array(_STARTS if effort else _STARTS[:1], dtype=np.int64)
     starts[:, 1] = np.minimum(starts[:, 1], depth - least)
-    budget = _default_budget(columns.size) if effort == 1 else _BUDGET[effort]
+    budget = _budget(effort, columns.size)
     random = np.array([(seed * 0x9E3779B97F4A7C15 + 0x2545F4914F6CDD1D) % (1 << 64) or 1], dtype=np.uint64)
     work = np.zeros(2, dtype=np.int64)
     adders, ends = solve(
@@ -131,9 +132,15 @@ def _distinct_columns(
     return np.array(kept, dtype=np.int64).reshape(len(kept), columns.shape[1]), place, shifts, signs
 
 
-def _default_budget(cells: int) -> int:
-    """Steps of work at effort 1: cubic in the side of a square matrix, less for those of a small network."""
-    return max(768 * cells, min(cells**2, int(80 * cells**1.5)))
+def _budget(effort: int, entries: int) -> int:
+    """Steps of work; at effort 1 cubic in the side of a square matrix, and less for those of a small network."""
+    match effort:
+        case 0:
+            return 0
+        case 1:
+            return max(768 * entries, min(entries**2, int(80 * entries**1.5), 200_000_000))
+        case _:
+            return min(_BUDGET[effort], _PER_ENTRY[effort] * entries)
 
 
 def _least_depth(columns: npt.NDArray[np.int64]) -> int:

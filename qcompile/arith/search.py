@@ -85,10 +85,10 @@ def search(
             work[0] += 64 + 4 * trial.start[size]
             limit = depth_limits(trial, size, max_depth)
             if tables.term.shape[0] < 2 * trial.start[size] + 2 * size + 2:
-                tables = make_tables(tables.pattern.shape[0], 2 * (trial.start[size] + size), work)
+                tables = make_tables(tables.slots.shape[0], 2 * (trial.start[size] + size), work)
             made = share(trial, size, limit, bias, noise, random, tables)
             if made < 0:
-                tables = make_tables(2 * tables.pattern.shape[0], trial.start[size] + size, work)
+                tables = make_tables(2 * tables.slots.shape[0], trial.start[size] + size, work)
         trial, size, trial_ends = rebuild(trial, made, trial_ends, np.zeros(made, np.int64), 0.0, random)
         cost = cost_rows(trial, size, trial_ends, max_depth, per_adder, per_bit, work)
         if cost <= now_cost - temperature * math.log(uniform(random) + 1e-300):

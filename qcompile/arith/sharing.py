@@ -19,24 +19,18 @@ TOO_SMALL = -1
 
 
 class Tables(NamedTuple):
-    """Scratch of ``share``, kept between calls. The hash tables are emptied by changing ``stamp``.
+    """Scratch of ``share``, kept between calls.
 
-    ``key``, ``value``, ``mark`` hold all patterns, ``new_...`` those of the newest source. ``term`` [terms, 5] is
-    source, shift, sign, row and position within the row, -1 once it is gone. ``work[0]`` counts steps.
+    ``known`` and ``fresh`` are hash tables of rows key, mark, uses: all patterns, and those of the newest source. A
+    slot is empty unless its mark is the current ``stamp``. ``slots`` lists used slots; ``gain``, ``price`` and
+    ``luck`` belong to slots of ``known``. ``term`` [terms, 5] is source, shift, sign, row and position within the
+    row, -1 once it is gone. ``work[0]`` counts steps.
     """
 
-    key: Ints
-    value: Ints
-    mark: Ints
-    new_key: Ints
-    new_value: Ints
-    new_mark: Ints
-    touched: Ints
-    pattern: Ints
-    uses: Ints
-    gain: Ints
-    price: Ints
-    luck: Ints
+    known: Ints
+    fresh: Ints
+    slots: Ints
+    weight: Ints
     heap_score: Ints
     heap_item: Ints
     term: Ints
@@ -49,6 +43,11 @@ class Tables(NamedTuple):
 
 
 SOURCE, SHIFT, SIGN, ROW, PLACE = 0, 1, 2, 3, 4
+KEY, MARK, USES = 0, 1, 2
+GAIN, PRICE, LUCK = 0, 1, 2
+
+TIE = 1e-9
+"""Among equals the pattern met first wins: neighbours pair up, which structured matrices reward."""
 
 
 @compiled
@@ -57,18 +56,10 @@ def make_tables(patterns: int, terms: int, work: Ints) -> Tables:
     small = max(patterns >> 3, 1024)
     room = 2 * terms + 2
     return Tables(
-        np.zeros(2 * patterns, np.int64),
-        np.zeros(2 * patterns, np.int64),
-        np.zeros(2 * patterns, np.int64),
-        np.zeros(2 * small, np.int64),
-        np.zeros(2 * small, np.int64),
-        np.zeros(2 * small, np.int64),
-        np.zeros(small, np.int64),
+        np.zeros((2 * patterns, 4), np.int64),
+        np.zeros((2 * small, 4), np.int64),
         np.zeros(patterns, np.int64),
-        np.zeros(patterns, np.int64),
-        np.zeros(patterns, np.float64),
-        np.zeros(patterns, np.float64),
-        np.zeros(patterns, np.float64),
+        np.zeros((2 * patterns, 4), np.float64),
         np.zeros(patterns, np.float64),
         np.zeros(patterns, np.int64),
         np.zeros((room, 5), np.int64),
@@ -142,16 +133,26 @@ def _pair_range(a: int, up_a: int, b: int, up_b: int, subtract: bool, low: Ints,
 
 
 @compiled
-def _find(keys: Ints, marks: Ints, stamp: int, key: int) -> int:
+def _find(table: Ints, stamp: int, key: int) -> int:
     """Slot of key, or ``-slot - 1`` of the free slot where it belongs."""
-    mask = keys.shape[0] - 1
+    mask = table.shape[0] - 1
     slot: int = key * 0x9E3779B97F4A7C1
     slot = (slot ^ (slot >> 29)) & mask
-    while marks[slot] == stamp:
-        if keys[slot] == key:
+    while table[slot, MARK] == stamp:
+        if table[slot, KEY] == key:
             return slot
         slot = (slot + 1) & mask
     return -slot - 1
+
+
+@compiled
+def _enter(table: Ints, free: int, stamp: int, key: int, uses: int) -> int:
+    """Puts a key at ``free``, as ``_find`` returned it."""
+    slot = -free - 1
+    table[slot, KEY] = key
+    table[slot, MARK] = stamp
+    table[slot, USES] = uses
+    return slot
 
 
 @compiled
@@ -262,40 +263,33 @@ def share(
 
     tables.stamp[0] += 1
     stamp = tables.stamp[0]
-    keys, values, marks = tables.key, tables.value, tables.mark
-    new_keys, new_values, new_marks = tables.new_key, tables.new_value, tables.new_mark
-    touched = tables.touched
-    pattern, uses, gain, price, luck = tables.pattern, tables.uses, tables.gain, tables.price, tables.luck
+    known, fresh, slots, weight = tables.known, tables.fresh, tables.slots, tables.weight
     heap_score, heap_item = tables.heap_score, tables.heap_item
-    room = pattern.shape[0]
+    room = slots.shape[0]
     patterns = 0
     for r in range(row_count):
         tables.work[0] += length[r] * length[r] // 2
         for y in range(row_start[r], row_start[r] + length[r]):
             for x in range(row_start[r], y):
                 key = _pattern(term, x, y)
-                slot = _find(keys, marks, stamp, key)
+                slot = _find(known, stamp, key)
                 if slot >= 0:
-                    uses[values[slot]] += 1
+                    known[slot, USES] += 1
                     continue
                 if patterns == room:
                     return TOO_SMALL
-                slot = -slot - 1
-                keys[slot] = key
-                marks[slot] = stamp
-                values[slot] = patterns
-                pattern[patterns] = key
-                uses[patterns] = 1
+                slots[patterns] = _enter(known, slot, stamp, key, 1)
                 patterns += 1
     heap = 0
     for p in range(patterns):
-        if uses[p] < 2:
+        slot = slots[p]
+        if known[slot, USES] < 2:
             continue
-        gain[p], price[p] = _weigh(pattern[p], low, high, bias)
-        luck[p] = 1.0 + noise * (uniform(random) - 0.5)
-        score = (uses[p] * gain[p] - price[p]) * luck[p]
+        weight[slot, GAIN], weight[slot, PRICE] = _weigh(known[slot, KEY], low, high, bias)
+        weight[slot, LUCK] = 1.0 + noise * (uniform(random) - 0.5) - TIE * p
+        score = (known[slot, USES] * weight[slot, GAIN] - weight[slot, PRICE]) * weight[slot, LUCK]
         if score > 0:
-            _push(heap_score, heap_item, heap, score, p)
+            _push(heap_score, heap_item, heap, score, slot)
             heap += 1
 
     next_term = terms
@@ -303,15 +297,16 @@ def share(
     next_place = start[row_count]
     while heap > 0:
         p = heap_item[0]
-        score = (uses[p] * gain[p] - price[p]) * luck[p]
-        if uses[p] >= 2 and score > 0 and score < heap_score[0]:
+        uses = known[p, USES]
+        score = (uses * weight[p, GAIN] - weight[p, PRICE]) * weight[p, LUCK]
+        if uses >= 2 and score > 0 and score < heap_score[0]:
             _sink(heap_score, heap_item, heap, score, p)
             continue
         heap -= 1
         _sink(heap_score, heap_item, heap, heap_score[heap], heap_item[heap])
-        if uses[p] < 2 or score <= 0:
+        if uses < 2 or score <= 0:
             continue
-        key = pattern[p]
+        key = known[p, KEY]
         a = key >> 34
         b = (key >> 10) & 0xFFFFFF
         distance = ((key >> 1) & 511) - 256
@@ -346,9 +341,9 @@ def share(
                 term[gone, PLACE] = -1
                 length[r] -= 1
                 for i in range(row_start[r], last):
-                    slot = _find(keys, marks, stamp, _pattern(term, gone, by_row[i]))
+                    slot = _find(known, stamp, _pattern(term, gone, by_row[i]))
                     if slot >= 0:
-                        uses[values[slot]] -= 1
+                        known[slot, USES] -= 1
             anchor = x if walk == a else y
             term[next_term, SOURCE] = made
             term[next_term, SHIFT] = term[anchor, SHIFT] + min(distance, 0)
@@ -357,7 +352,7 @@ def share(
             next_term += 1
         found = next_term - first_use[made]
         if found == 0:
-            uses[p] = 0
+            known[p, USES] = 0
             continue
         first_use[made + 1] = next_term
         up_a = max(-distance, 0)
@@ -386,42 +381,32 @@ def share(
             if found > 1:
                 for i in range(row_start[r], row_start[r] + length[r]):
                     key = _pattern(term, x, by_row[i])
-                    slot = _find(new_keys, new_marks, new_stamp, key)
+                    slot = _find(fresh, new_stamp, key)
                     if slot >= 0:
-                        new_values[slot] += 1
+                        fresh[slot, USES] += 1
                         continue
-                    if seen == touched.shape[0]:
+                    if 2 * seen == fresh.shape[0] or seen == room:
                         return TOO_SMALL
-                    slot = -slot - 1
-                    new_keys[slot] = key
-                    new_marks[slot] = new_stamp
-                    new_values[slot] = 1
-                    touched[seen] = slot
+                    slots[seen] = _enter(fresh, slot, new_stamp, key, 1)
                     seen += 1
             term[x, PLACE] = length[r]
             by_row[row_start[r] + length[r]] = x
             length[r] += 1
             rows.bits[r] = -1
         for i in range(seen):
-            fresh = touched[i]
-            if new_values[fresh] < 2:
+            uses = fresh[slots[i], USES]
+            if uses < 2:
                 continue
             if patterns == room:
                 return TOO_SMALL
-            key = new_keys[fresh]
-            slot = -_find(keys, marks, stamp, key) - 1
-            keys[slot] = key
-            marks[slot] = stamp
-            values[slot] = patterns
-            p = patterns
             patterns += 1
-            pattern[p] = key
-            uses[p] = new_values[fresh]
-            gain[p], price[p] = _weigh(key, low, high, bias)
-            luck[p] = 1.0 + noise * (uniform(random) - 0.5)
-            score = (uses[p] * gain[p] - price[p]) * luck[p]
+            key = fresh[slots[i], KEY]
+            slot = _enter(known, _find(known, stamp, key), stamp, key, uses)
+            weight[slot, GAIN], weight[slot, PRICE] = _weigh(key, low, high, bias)
+            weight[slot, LUCK] = 1.0 + noise * (uniform(random) - 0.5) - TIE * patterns
+            score = (uses * weight[slot, GAIN] - weight[slot, PRICE]) * weight[slot, LUCK]
             if score > 0:
-                _push(heap_score, heap_item, heap, score, p)
+                _push(heap_score, heap_item, heap, score, slot)
                 heap += 1
     for r in range(row_count):
         for i in range(length[r]):
