@@ -28,7 +28,7 @@ from qcompile.passes.manager import PassManager
 from qcompile.passes.quantize_inputs import QuantizeInputs
 from qcompile.passes.realize_requantize import RealizeRequantize
 from qcompile.passes.shorten_sums import ShortenSums
-from qcompile.quantize import TIDY, as_samples, quantize
+from qcompile.quantize import TIDY, as_samples, checked_samples, quantize
 from qcompile.report import render_text, to_json
 from qcompile.schedule import Design, schedule, schedule_fastest
 from qcompile.schedule.naming import identifier
@@ -201,13 +201,16 @@ class Compiled:
     def _samples(self, x: npt.ArrayLike) -> Floats:
         return as_samples(np.asarray(x), self.input_shape, "samples")
 
+    def _encoded(self, x: npt.ArrayLike) -> npt.NDArray[Any]:
+        return self.emulator.encode(checked_samples(np.asarray(x), self.input_shape, "samples"))
+
     def emulate(self, x: npt.ArrayLike) -> Any:
         """Real outputs ``[samples, *ONNX shape]`` by the bit-exact emulator; a dict by name where there are several."""
-        return self._decoded(self.emulator.run(self.emulator.encode(self._samples(x))))
+        return self._decoded(self.emulator.run(self._encoded(x)))
 
     def emulate_codes(self, x: npt.ArrayLike) -> Any:
         """Integer output codes, in ONNX's order, before any softmax on the host; as `emulate` otherwise."""
-        codes = self.emulator.run(self.emulator.encode(self._samples(x)))
+        codes = self.emulator.run(self._encoded(x))
         return _alone({node.name: _in_onnx_order(node.op, codes[node.name]) for node in self.emulator.outputs})
 
     def _decoded(self, codes: Mapping[str, Any]) -> Any:
@@ -216,7 +219,7 @@ class Compiled:
     def simulate(self, x: npt.ArrayLike, seed: int = 0) -> Any:
         """As `emulate`, by the RTL in Verilator, with random back-pressure on both streams from ``seed``."""
         (node,) = self.emulator.outputs
-        return self.emulator.decode(node, self._run_rtl(self.emulator.encode(self._samples(x)), seed, 0.25)[0])
+        return self.emulator.decode(node, self._run_rtl(self._encoded(x), seed, 0.25)[0])
 
     def _built(self) -> tuple[Hardware, Simulator]:
         if self.hardware is None:
@@ -233,7 +236,16 @@ class Compiled:
         source = next(n.name for n in graph.nodes if n.op.mnemonic == "input")
         sink = graph.outputs[0]
         beats = pack(codes, graph.types[source])
-        run = simulator.run(beats, out_beats=graph.types[sink].beats, frames=len(beats), seed=seed, stall=stall)
+        totals = self.report["totals"]
+        patience = 10_000 + 8 * (totals["latency_cycles"] + totals["ii_cycles"])  # a folded layer is silent for long
+        run = simulator.run(
+            beats,
+            out_beats=graph.types[sink].beats,
+            frames=len(beats),
+            seed=seed,
+            stall=stall,
+            timeout_cycles=patience,
+        )
         if not run.tlast_ok:
             raise fail("QC901", "m_axis_tlast", "not on the last beat of a frame", "report this with the model")
         self._vectors = (beats, run.outputs)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from qcompile.emulator.numbers import Numbers, PerChannel, cast, dot_bound, dtype_for, magnitude
-from qcompile.emulator.pooling import padded
+from qcompile.emulator.pooling import padded, pooled
 from qcompile.ir import integer
 from qcompile.ir.integer import IntType
 from qcompile.ir.window import Window
@@ -29,24 +29,31 @@ def conv(op: integer.Conv, result: IntType, x: IntType) -> Kernel:
     return _conv(op, op.weights.values, x, _dot_dtype(op, x))
 
 
-def fused(op: integer.MatMul | integer.Conv, after: integer.Rescale, accumulator: IntType, x: IntType) -> Kernel | None:
-    """``after(op(x))`` in one, planar where ``op`` is a convolution.
+def fused(
+    op: integer.MatMul | integer.Conv,
+    after: integer.Rescale,
+    accumulator: IntType,
+    x: IntType,
+    pool: Window | None = None,
+) -> Kernel | None:
+    """``after(op(x))``, and the largest of every window ``pool`` of that, in one; planar for a convolution.
 
     The factors are folded into the weights, and the rest is done in place: ``(factor * w) / 2**shift`` is an
     integer over a power of two, so that sums of such terms are as exact as those of integers. None where that
-    needs a wider type than the product alone.
+    needs a wider type than the product alone. Pooling comes before the rest: rounding and clamping keep the
+    order, and there are fewer values then.
     """
     parts = [after.of(channel) for channel in range(accumulator.channels)]
     dtype = _dot_dtype(op, x)
     bounds = dot_bound(op.weights.values, x, _fill(op))
     bound = max((b * abs(f) + abs(o) + (1 << s) for b, (f, o, s) in zip(bounds, parts, strict=True)), default=0)
-    if dtype.kind != "f" or dtype_for(bound) != dtype:
+    if dtype.kind != "f" or dtype_for(bound) != dtype or (pool is not None and isinstance(op, integer.MatMul)):
         return None
     weights = op.weights.values * np.array([f / (1 << s) for f, _, s in parts])
     finish = finishing(after, accumulator, dtype, planar=isinstance(op, integer.Conv))
     if isinstance(op, integer.MatMul):
         return _matmul(weights, dtype, finish)
-    return _conv(op, weights, x, dtype, finish)
+    return _conv(op, weights, x, dtype, finish, pool)
 
 
 def finishing(op: integer.Rescale, x: IntType, dtype: np.dtype[np.generic], planar: bool = False) -> Finish:
@@ -100,15 +107,27 @@ def _matmul(weights: Numbers, dtype: np.dtype[np.generic], finish: Finish = _not
 
 
 def _conv(
-    op: integer.Conv, weights: Numbers, x: IntType, dtype: np.dtype[np.generic], finish: Finish = _nothing
+    op: integer.Conv,
+    weights: Numbers,
+    x: IntType,
+    dtype: np.dtype[np.generic],
+    finish: Finish = _nothing,
+    pool: Window | None = None,
 ) -> Kernel:
     """On planar images: gathered lines of windows, one product per few lines and group."""
     window, (height, width, _) = op.window, x.shape
     rows, columns, per, outs = weights.shape
     size = window.output_size(height, width)
     each = outs // op.groups
+
+    def finished(result: Numbers) -> Numbers:
+        if pool is not None:
+            result = np.ascontiguousarray(pooled(result, pool, -np.inf, np.maximum))
+        finish(result)
+        return result
+
     if op.groups > 1 and per == 1 and each == 1:
-        return _depthwise(window, cast(weights, dtype)[:, :, 0], op.fill, size, finish)
+        return _depthwise(window, cast(weights, dtype)[:, :, 0], op.fill, size, finished)
     blocks = np.moveaxis(cast(weights, dtype), 3, 0).reshape(op.groups, each, rows * columns * per)
     blocks = np.ascontiguousarray(blocks)
     pointwise = window.kernel == (1, 1) and window.strides == (1, 1)
@@ -120,8 +139,7 @@ def _conv(
         if pointwise:
             flat = image.reshape(op.groups, per, -1)
             np.matmul(blocks, flat, out=result.reshape(op.groups, each, -1))
-            finish(result)
-            return result
+            return finished(result)
         lines = min(size[0], max(1, _PATCH_VALUES // max(1, rows * columns * per * size[1] * count)))
         held = np.empty((rows, columns, per, lines, size[1], count), dtype)
         for group, block in enumerate(blocks):
@@ -132,8 +150,7 @@ def _conv(
                 np.copyto(gathered, part)
                 lined = result[group * each : (group + 1) * each, first : first + lines]
                 np.matmul(block, gathered.reshape(block.shape[1], -1), out=lined.reshape(each, -1))
-        finish(result)
-        return result
+        return finished(result)
 
     return kernel
 
@@ -147,7 +164,9 @@ def _taps(image: Numbers, window: Window, size: tuple[int, int]) -> Numbers:
     return np.lib.stride_tricks.as_strided(image, shape, (*inner, s[0], *outer, s[3]), writeable=False)
 
 
-def _depthwise(window: Window, weights: Numbers, fill: int, size: tuple[int, int], finish: Finish) -> Kernel:
+def _depthwise(
+    window: Window, weights: Numbers, fill: int, size: tuple[int, int], finished: Callable[[Numbers], Numbers]
+) -> Kernel:
     """One filter ``weights`` [kernel rows, kernel columns, channels] per channel: shifted images, scaled and added."""
 
     def kernel(a: Numbers) -> Numbers:
@@ -159,7 +178,6 @@ def _depthwise(window: Window, weights: Numbers, fill: int, size: tuple[int, int
             np.multiply(tap, factors[:, None, None, None], out=term if place else total)
             if place:
                 total += term
-        finish(total)
-        return total
+        return finished(total)
 
     return kernel

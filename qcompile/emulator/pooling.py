@@ -18,15 +18,15 @@ Kernel = Callable[..., Numbers]
 
 
 def max_pool(op: integer.MaxPool, result: IntType, x: IntType) -> Kernel:
-    return lambda a: _reduced(padded(a, op.window, x.span.low, a.dtype), op.window, np.maximum)
+    return lambda a: pooled(a, op.window, x.span.low, np.maximum)
 
 
 def sum_pool(op: integer.SumPool, result: IntType, x: IntType) -> Kernel:
     dtype = dtype_for(max(magnitude(x.span), abs(op.fill)) * prod(op.window.kernel))
-    return lambda a: _reduced(padded(cast(a, dtype), op.window, op.fill, dtype), op.window, np.add)
+    return lambda a: pooled(cast(a, dtype), op.window, op.fill, np.add)
 
 
-def padded(a: Numbers, window: Window, fill: int, dtype: np.dtype[Any]) -> Numbers:
+def padded(a: Numbers, window: Window, fill: float, dtype: np.dtype[Any]) -> Numbers:
     """Planar images of ``dtype`` with the window's padding around them."""
     if not window.padded:
         return cast(a, dtype)
@@ -40,8 +40,9 @@ def padded(a: Numbers, window: Window, fill: int, dtype: np.dtype[Any]) -> Numbe
     return image
 
 
-def _reduced(image: Numbers, window: Window, combine: np.ufunc) -> Numbers:
+def pooled(a: Numbers, window: Window, fill: float, combine: np.ufunc) -> Numbers:
     """``combine`` over every window: first down the rows, whose loops run over whole lines of the image."""
+    image = padded(a, window, fill, a.dtype)
     rows, columns = replace(window, pads=(0, 0, 0, 0)).output_size(image.shape[1], image.shape[2])
     down = _along(image, 1, rows, window.kernel[0], window.strides[0], window.dilations[0], combine)
     return _along(down, 2, columns, window.kernel[1], window.strides[1], window.dilations[1], combine)

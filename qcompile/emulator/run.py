@@ -32,6 +32,9 @@ _OTHER_LAYOUT = " in the other layout"  # no value of a graph has a name that en
 _BLOCK_VALUES = 1 << 17  # values of the widest tensor per block: keeps a block's tensors in the caches
 
 
+_LEAST_BLOCK = 8  # below that loops over a planar block's samples are too short
+
+
 class Emulator:
     """The integer graph on NumPy. Arrays carry a sample axis in front; one input, any number of outputs."""
 
@@ -42,7 +45,7 @@ class Emulator:
         self.outputs = tuple(graph.by_name[name] for name in graph.outputs)
         self._plan = self._planned(fuse=True)
         widest = max(prod(t.shape) for t in self.types.values())
-        self._block = max(1, _BLOCK_VALUES // widest)
+        self._block = max(_LEAST_BLOCK, _BLOCK_VALUES // widest)
 
     def _planned(self, fuse: bool) -> _Plan:
         """The kernels in order; with ``fuse`` a product and the rescaling behind it are one."""
@@ -63,14 +66,17 @@ class Emulator:
             if type(node.op) in PLANAR and any(name in planar for name in node.inputs):
                 planar.add(node.name)
             as_planar = node.name in planar
-            kernel = self._fused(node) if fuse else None
-            source = node.inputs
-            if kernel is not None:
-                del made[source[0]]
-                source = self.graph.by_name[source[0]].inputs
-            else:
+            found = self._fused(node) if fuse else None
+            if found is None:
                 make = (PLANAR if as_planar else KERNELS)[type(node.op)]  # type: ignore[index]
-                kernel = make(node.op, self.types[node.name], *(self.types[name] for name in source))
+                kernel, source = (
+                    make(node.op, self.types[node.name], *(self.types[n] for n in node.inputs)),
+                    node.inputs,
+                )
+            else:
+                kernel, source, absorbed = found
+                for name in absorbed:
+                    made.pop(name, None)
             inputs = [laid_out(name, as_planar) for name in source]
             made[node.name] = kernel, inputs
         results = {name: laid_out(name, False) for name in (self.graph.outputs if fuse else self.types)}
@@ -82,14 +88,24 @@ class Emulator:
         ]
         return _Plan(steps, results)
 
-    def _fused(self, node: Node) -> Kernel | None:
-        """The kernel of a rescaling and the product before it, which nobody else reads."""
-        if not isinstance(node.op, integer.Rescale):
-            return None
-        source = self.graph.by_name[node.inputs[0]]
-        if len(self.graph.users[source.name]) > 1 or not isinstance(source.op, integer.MatMul | integer.Conv):
-            return None
-        return fused(source.op, node.op, self.types[source.name], self.types[source.inputs[0]])
+    def _fused(self, node: Node) -> tuple[Kernel, tuple[str, ...], list[str]] | None:
+        """One kernel for a product, the rescaling behind it and a max pool behind that, none read by others.
+
+        ``(kernel, operands, values that no longer exist)``.
+        """
+        pool = node.op.window if isinstance(node.op, integer.MaxPool) else None
+        chain = [node]
+        while isinstance(chain[-1].op, integer.MaxPool | integer.Rescale) and len(chain) < (2 if pool is None else 3):
+            before = self.graph.by_name[chain[-1].inputs[0]]
+            if len(self.graph.users[before.name]) > 1 or before.name in self.graph.outputs:
+                return None
+            chain.append(before)
+        match [n.op for n in reversed(chain)]:
+            case [integer.Conv() | integer.MatMul() as op, integer.Rescale() as after, *_]:
+                product = chain[-1]
+                kernel = fused(op, after, self.types[product.name], self.types[product.inputs[0]], pool)
+                return None if kernel is None else (kernel, product.inputs, [n.name for n in chain[1:]])
+        return None
 
     # Codes --------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from qcompile.quantize.options import LayerFormats, QuantizeOptions
 from qcompile.quantize.post_training import PREPARE, TIDY, quantize
-from qcompile.quantize.samples import as_samples, load_samples, synthetic_samples
+from qcompile.quantize.samples import as_samples, checked_samples, load_samples, synthetic_samples
 
 __all__ = [
     "PREPARE",
@@ -10,6 +10,7 @@ __all__ = [
     "LayerFormats",
     "QuantizeOptions",
     "as_samples",
+    "checked_samples",
     "load_samples",
     "quantize",
     "synthetic_samples",

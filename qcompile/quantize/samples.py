@@ -25,6 +25,11 @@ def as_samples(array: npt.NDArray[Any], shape: tuple[int, ...], where: str) -> R
     flat where the input is not, or the reverse (row-major). QC201 naming ``where`` for any other shape, for
     types that are not numbers, and for NaN or infinity.
     """
+    return checked_samples(array, shape, where).astype(np.float64)
+
+
+def checked_samples(array: npt.NDArray[Any], shape: tuple[int, ...], where: str) -> npt.NDArray[Any]:
+    """As `as_samples`, of the type that the array has."""
     needed = f"an array of numbers of shape {_shape('n', *shape)} or {_shape('n', *_wide(shape))}"
     if array.dtype.kind not in "biuf":
         raise fail("QC201", where, f"the array has type {array.dtype}", f"give {needed}")
@@ -32,9 +37,10 @@ def as_samples(array: npt.NDArray[Any], shape: tuple[int, ...], where: str) -> R
         raise fail("QC201", where, f"the array has shape {_shape(*array.shape)}", f"give {needed}; n counts samples")
     if array.shape[0] == 0:
         raise fail("QC201", where, "the array holds no sample", f"give {needed} with n >= 1")
-    samples = array.astype(np.float64).reshape(array.shape[0], *shape)
-    bad = int((~np.isfinite(samples)).sum())
-    if bad:
+    samples = array.reshape(array.shape[0], *shape)
+    finite = np.isfinite(samples)
+    if not finite.all():
+        bad = int((~finite).sum())
         raise fail("QC201", where, f"the array holds {bad} values that are NaN or infinite", "remove those samples")
     return samples
 

@@ -120,6 +120,15 @@ def test_pooling_between_convolutions(window: Window) -> None:
     _check(_graph(source, integer.SumPool(window, fill=-2), one, integer.Maximum()))
 
 
+@pytest.mark.parametrize("pool", [Window((2, 2), (2, 2)), Window((3, 2), (1, 2), (1, 0, 1, 1))], ids=str)
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_a_product_its_rescaling_and_a_max_pool(pool: Window, groups: int) -> None:
+    conv = integer.Conv(_weights(3, 3, 4 // groups, 4), Window((3, 3), pads=(1, 1, 1, 1)), groups, fill=3)
+    after = (_rescale(4), integer.MaxPool(pool))
+    _check(_graph(_source((7, 8, 4), 0, 15), conv, *after))
+    _check(_graph(_source((7, 8, 4), 0, 15), integer.MatMul(_weights(4, 4)), *after, integer.MaxPool(pool)))
+
+
 def test_a_convolution_of_many_lines_is_done_in_parts() -> None:
     """More gathered values than one product takes, so that several lines are left for the last one."""
     window = Window((3, 3), pads=(1, 1, 1, 1))
