@@ -145,6 +145,7 @@ _ENGINES = {
     "thresholds": ("requantize", "comparators"),
     "lookup": ("table", "few input bits"),
     "maximum": ("comparator", "larger of two"),
+    "select": ("multiplexer", "one of two, as a bit says"),
     "gather": ("wiring", "a fixed order of lanes"),
     "concat": ("wiring", "lanes side by side"),
     "argmax": ("comparator tree", "index of the largest"),
