@@ -55,7 +55,7 @@ def grid_of(
     zero: npt.NDArray[Any],
     dtype: np.dtype[Any],
     axis: int,
-    rank: int,
+    shape: tuple[int, ...],
 ) -> Grid:
     """The grid of codes of ``dtype`` with one scale and zero point, or one of each per channel along ``axis``."""
     scales = fractions(call, scale)
@@ -78,8 +78,13 @@ def grid_of(
         quantizer, unit = Quantizer(scales, zeros, *limits), Fraction(1)
     if quantizer.channels == 1:
         return Grid(quantizer, None, unit)
-    if not -rank <= axis < rank:
-        raise call.refuse("QC107", f"axis {axis} of a tensor with {rank} axes", "fix the axis")
+    rank = len(shape)
+    if not -rank <= axis < rank or shape[axis] != quantizer.channels:
+        raise call.refuse(
+            "QC107",
+            f"{quantizer.channels} scales or zero points along axis {axis} of a tensor {list(shape)}",
+            "give one, or one per position of the axis",
+        )
     return Grid(quantizer, axis % rank, unit)
 
 

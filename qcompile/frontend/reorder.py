@@ -44,6 +44,8 @@ def permuted(call: Call, value: Live, axes: tuple[int, ...], part: str = "") -> 
 def permuted(call: Call, value: Known | Live, axes: tuple[int, ...], part: str = "") -> Known | Live: ...
 def permuted(call: Call, value: Known | Live, axes: tuple[int, ...], part: str = "") -> Known | Live:
     """Axes permuted as ``numpy.transpose``."""
+    if sorted(axes) != list(range(len(value.shape))):
+        raise call.refuse("QC107", f"axes {list(axes)} of a tensor {list(value.shape)}", "name every axis once")
     if isinstance(value, Known):
         grid = value.grid
         if grid is not None and grid.axis is not None:

@@ -374,6 +374,19 @@ def test_a_reshape_that_splits_the_channel_axis_is_refused():
     )
 
 
+def test_scales_that_do_not_fit_the_axis_are_refused():
+    built = make(
+        [node("DequantizeLinear", "w s", "f", name="n", axis=0), node("MatMul", "x f", "y")],
+        X,
+        "y",
+        {"w": np.ones((3, 4), np.int8), "s": np.arange(1, 5, dtype=F)},
+    )
+    assert refusal(built) == (
+        "error[QC107]: n: DequantizeLinear: 4 scales or zero points along axis 0 of a tensor [3, 4]\n"
+        "  = help: give one, or one per position of the axis"
+    )
+
+
 # -- damage
 
 

@@ -40,7 +40,7 @@ def converted(call: Call, target: np.dtype[Any]) -> Value:
     if target.name in MINIFLOATS:
         if not call.attribute("saturate", 1):
             raise call.refuse("QC104", "saturate=0", "saturating conversion (saturate=1) is supported")
-        grid = grid_of(call, np.ones(()), np.zeros(()), target, 1, len(x.shape))
+        grid = grid_of(call, np.ones(()), np.zeros(()), target, 1, x.shape)
         result = call.quantize(live, grid)
         return Live(result.name, result.shape, target)
     if target.kind == "f" or target.name == "bfloat16":

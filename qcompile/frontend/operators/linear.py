@@ -85,6 +85,8 @@ def gemm(call: Call) -> Value:
 
 def transposed_product(call: Call, a: Known | Live, b: Known | Live) -> Live:
     """``A' B'`` with the transpositions that transA and transB ask for."""
+    if len(a.shape) != 2 or len(b.shape) != 2:
+        raise call.refuse("QC107", f"operands {list(a.shape)} and {list(b.shape)}", "both must be matrices; use MatMul")
     if call.attribute("transA", 0):
         a = permuted(call, a, (1, 0), part="transposed")
     if call.attribute("transB", 0):

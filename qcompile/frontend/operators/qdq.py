@@ -95,7 +95,7 @@ def read_grid(
     """
     scale = call.constant(scale_at, "scale")
     zero = call.constant(zero_at, "zero point") if call.has(zero_at) else np.zeros((), np.int64)
-    return grid_of(call, scale, zero, dtype, call.attribute("axis", 1) if axis is None else axis, len(shape))
+    return grid_of(call, scale, zero, dtype, call.attribute("axis", 1) if axis is None else axis, shape)
 
 
 def _blocks(call: Call) -> int:

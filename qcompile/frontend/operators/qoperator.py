@@ -86,7 +86,7 @@ def _integers(call: Call, index: int, zero_at: int, axis: int) -> Known | Live:
         same = tuple(Fraction(int(z)) for z in zero.ravel()) == x.codes.quantizer.zero_point
         if same and x.codes.axis is None:
             return Live(x.name, x.shape, x.dtype)
-    return dequantized(call, x, grid_of(call, np.ones(()), zero, x.dtype, axis, len(x.shape)), part=f"codes{index}")
+    return dequantized(call, x, grid_of(call, np.ones(()), zero, x.dtype, axis, x.shape), part=f"codes{index}")
 
 
 @operator("MatMulInteger")
