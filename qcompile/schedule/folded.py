@@ -94,6 +94,9 @@ class FoldedLayer:
         """``weights`` [words, pe, simd]: a matrix times the vector of one window."""
         vector = taps * self.shape.ins // self.folding.simd
         repeats = self.shape.outs // self.folding.pe
+        if repeats > 1 and vector > 1 and taps == 1:
+            # The next vector arrives while this one is read again; a window's line memory needs no help there.
+            stream = self.net.emit(self.group, hardware.Fifo(self.layer, vector), (stream,), "next")
         lanes = self.net.streams[stream].lanes
         build, x = self._inputs(lanes)
         words = Words(len(weights))
