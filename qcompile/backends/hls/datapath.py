@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as made_by
 
 from qcompile.backends.hls.naming import cpp_name
+from qcompile.backends.hls.rom import Field, Rom
 from qcompile.backends.linear_forms import linear_forms
 from qcompile.ir import datapath
 from qcompile.ir.graph import Node
@@ -36,7 +38,8 @@ class Statement:
     result: Span
     wide: Span
     shared: bool = False
-    lane: str = ""
+    beat: str = ""
+    field: Field | None = None
     table: str = ""
     note: str = ""
 
@@ -72,9 +75,9 @@ class Result:
 
 @dataclass
 class _Part:
-    lanes: list[Statement] = field(default_factory=list)
-    statements: list[Statement] = field(default_factory=list)
-    outputs: list[Result] = field(default_factory=list)
+    lanes: list[Statement] = made_by(default_factory=list)
+    statements: list[Statement] = made_by(default_factory=list)
+    outputs: list[Result] = made_by(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -119,14 +122,20 @@ def widest(path: Datapath) -> Span:
     return union(spans)
 
 
-def render_datapath(top: str, name: str, path: Datapath, operands: Sequence[Beat], result: str, about: str) -> str:
-    """C++ of ``path`` as ``<name>_datapath::apply``; ``about`` says in the head what it implements."""
-    return _Renderer(name, path, operands).render(top, result, about)
+def render_datapath(
+    top: str, name: str, path: Datapath, operands: Sequence[Beat], result: str, about: str, rom: Rom | None = None
+) -> str:
+    """C++ of ``path`` as ``<name>_datapath::apply``; ``about`` says in the head what it implements.
+
+    With ``rom`` the lanes of the operand after ``operands`` are fields of its words.
+    """
+    return _Renderer(name, path, operands, rom).render(top, result, about)
 
 
 class _Renderer:
-    def __init__(self, name: str, path: Datapath, operands: Sequence[Beat]) -> None:
+    def __init__(self, name: str, path: Datapath, operands: Sequence[Beat], rom: Rom | None) -> None:
         self.name = name
+        self.rom = rom
         self.graph = path.graph
         self.operands = operands
         self.types: dict[str, Span] = dict(path.graph.types)
@@ -162,6 +171,7 @@ class _Renderer:
             parts=parts,
             shared=self._groups(shared),
             tables=list(self.tables.values()),
+            rom=self.rom,
         )
 
     def _outputs_first(self) -> Iterator[Node]:
@@ -211,9 +221,11 @@ class _Renderer:
             if not isinstance(op, datapath.Input) or name in declared or self.types[name].size == 1:
                 continue
             declared.add(name)
-            lane = f"{self.operands[op.stream].name}.lane[{op.lane}]"
+            from_rom = op.stream == len(self.operands)
+            beat = "" if from_rom else self.operands[op.stream].name
+            field = self.rom.fields[op.lane] if self.rom is not None and from_rom else None
             span = self.types[name]
-            part.lanes.append(Statement(cpp_name(name), op, (), (), span, span, lane=lane))
+            part.lanes.append(Statement(cpp_name(name), op, (), (), span, span, beat=beat, field=field))
 
     def _statement(self, node: Node, shared: dict[str, Span]) -> Statement:
         op = node.op
@@ -229,8 +241,13 @@ class _Renderer:
             wide=intermediate(op, spans, result),
             shared=node.name in shared,
             table=self._table(op, spans[0], result) if isinstance(op, datapath.Lookup) else "",
-            note=self.notes.get(node.name, ""),
+            note=self._note(node),
         )
+
+    def _note(self, node: Node) -> str:
+        """The sum in terms of the inputs, where the statement itself does not show it."""
+        shown = all(isinstance(self.graph.by_name[name].op, datapath.Input) for name in node.inputs)
+        return "" if shown else self.notes.get(node.name, "")
 
     def _table(self, op: datapath.Lookup, index: Span, result: Span) -> str:
         """The name of the table's function; equal tables are one."""

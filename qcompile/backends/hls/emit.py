@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qcompile.backends.hls.datapath import render_datapath, widest
+from qcompile.backends.hls.naming import cpp_name
+from qcompile.backends.hls.rom import rom
 from qcompile.backends.hls.structure import Structure
 from qcompile.errors import Collector
 from qcompile.ir import hardware
+from qcompile.ir.graph import Op
 from qcompile.ir.hardware import HardwareOp, Stream
 from qcompile.numerics.span import Span, union
 from qcompile.schedule.design import Design
@@ -100,7 +103,13 @@ def emit(design: Design, name: str, target: Target) -> Hls:
             file = f"{name}_{path.name}.cpp"
             sources.append(file)
             text = "\n".join((f"Datapath {path.name}. {layer.about[0]}", *layer.about[1:]))
-            files[file] = render_datapath(name, path.name, design.datapaths[path.key], path.operands, path.result, text)
+            graph = design.datapaths[path.key].graph
+            words = None
+            if path.memory is not None:
+                words = rom(cpp_name(path.memory), graph, len(path.operands), design.memories[path.memory])
+            files[file] = render_datapath(
+                name, path.name, design.datapaths[path.key], path.operands, path.result, text, words
+            )
     part = target.part if target.family in _XILINX else ""
     project = {"top": name, "sources": sources, "part": part, "period_ns": f"{1000 / design.clock_mhz:.3f}"}
     files |= {
@@ -134,16 +143,25 @@ def _check(design: Design) -> None:
                 "QC401", where, f"{node.op.mnemonic} has no HLS C++", "take --backend amaranth, or another folding"
             )
         wide = max(lane.width for lane in design.graph.types[node.name].lanes)
-        if isinstance(node.op, hardware.Pipeline):
-            wide = max(wide, widest(design.datapaths[node.op.datapath]).width)
+        for path in _datapaths_of(node.op):
+            wide = max(wide, widest(design.datapaths[path]).width)
         if wide > _MOST_BITS:
             found.error("QC301", where, f"a value of {wide} bits; csim computes with {_MOST_BITS}", "give fewer bits")
     found.check()
 
 
+def _datapaths_of(op: Op) -> tuple[str, ...]:
+    match op:
+        case hardware.Pipeline(datapath=name):
+            return (name,)
+        case hardware.FoldedEngine(partial=partial, finish=finish):
+            return partial, finish
+    return ()
+
+
 def _stream_ops(structure: Structure) -> str:
     nodes = [node for nodes in structure.of_layer.values() for node in nodes]
-    joins = {len(node.inputs) for node in nodes if isinstance(node.op, hardware.Pipeline)}
+    joins = {len(node.inputs) for node in nodes if isinstance(node.op, hardware.Pipeline | hardware.FoldedEngine)}
     forks = {len(edges) for edges in structure.users.values()} - {1}
     return render("hls/stream_ops.hpp.j2", joins=sorted(joins | {1}), forks=sorted(forks))
 
@@ -167,5 +185,7 @@ def _word_bits(design: Design) -> int:
     for node in design.graph.nodes:
         assert isinstance(node.op, HardwareOp)
         spans.extend(design.graph.types[node.name].lanes)
+        if isinstance(node.op, hardware.FoldedEngine):
+            spans.extend(node.op.accumulators)
     whole = union(spans)
     return next(bits for bits in (16, 32, 64) if Span.of_bits(bits, True).holds(whole))

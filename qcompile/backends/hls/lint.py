@@ -39,27 +39,27 @@ def lint_no_runtime_multiplication(text: str) -> list[str]:
 def _constant(words: list[str], place: int, step: int) -> bool:
     """Whether the operand that begins at ``place`` and goes in direction ``step`` is known at compile time."""
     opening, closing = (_OPEN, _CLOSE) if step > 0 else (_CLOSE, _OPEN)
-    if words[place] in opening:
-        depth = 0
-        while True:
-            word = words[place]
-            depth += (word in opening) - (word in closing)
-            if depth == 0:
-                # What stands before an opening bracket is called or indexed.
-                called = (
-                    step < 0
-                    and re.match(r"[A-Za-z_\]]", words[place - 1])
-                    and words[place - 1] not in ("return", "sizeof")
-                )
-                return not called
-            if (word[0].isalnum() or word[0] == "_") and not _constant_name(words, place):
-                return False
-            place += step
-    return _constant_name(words, place)
+    if words[place] == "sizeof":
+        return True
+    if words[place] not in opening:
+        return _constant_name(words, place)
+    depth, inside = 0, []
+    while True:
+        depth += (words[place] in opening) - (words[place] in closing)
+        if depth == 0:
+            break
+        if re.match(r"\w", words[place]):
+            inside.append(place)
+        place += step
+    before = words[place - 1] if step < 0 else ""
+    if before == "sizeof":
+        return True
+    # What else stands before an opening bracket is called or indexed.
+    called = before != "return" and re.fullmatch(r"[A-Za-z_]\w*|[\])]", before) is not None
+    return not called and all(_constant_name(words, name) for name in inside)
 
 
 def _constant_name(words: list[str], place: int) -> bool:
     if _CONSTANT.fullmatch(words[place]):
         return True
-    around = words[max(place - 1, 0) : place + 2]
-    return "::" in around
+    return "::" in words[max(place - 1, 0) : place + 2]

@@ -52,12 +52,23 @@ class Body:
 
 @dataclass(frozen=True)
 class DatapathView:
-    """The class whose ``apply`` is a datapath; ``key`` is its name in the design."""
+    """The class whose ``apply`` is a datapath; ``key`` is its name in the design, ``memory`` that of its ROM."""
 
     key: str
     name: str
     operands: tuple[Beat, ...]
     result: str
+    memory: str | None = None
+
+
+@dataclass(frozen=True)
+class EngineView:
+    """The class that a folded engine runs: its two datapaths, the type of the sums between them."""
+
+    partial: DatapathView
+    finish: DatapathView
+    sums: str
+    combine: str
 
 
 @dataclass(frozen=True)
@@ -68,9 +79,10 @@ class LayerView:
     about: tuple[str, ...]
     arguments: tuple[StreamView, ...]
     body: Body
-    window: hardware.SlidingWindow | None
+    window: hardware.SlidingWindow | hardware.FoldedWindow | None
     padding: int | None
     datapaths: tuple[DatapathView, ...]
+    engine: EngineView | None
 
 
 @dataclass(frozen=True)
@@ -153,6 +165,11 @@ class Structure:
             if self.types.get(node.name):
                 lanes = self.graph.types[node.name].lanes
                 result.append(BeatType(self.types[node.name], union(lanes), len(lanes)))
+            if isinstance(node.op, hardware.FoldedEngine):
+                layer, op = self.layer_of[node.op.layer], node.op
+                partial = self.design.datapaths[op.partial].result_spans()
+                result.append(BeatType(f"{layer}_partial_t", union(partial), len(partial)))
+                result.append(BeatType(f"{layer}_sums_t", union(op.accumulators), len(op.accumulators)))
         return result
 
     # Functions --------------------------------------------------------------------------------------------
@@ -193,7 +210,8 @@ class Structure:
             streams += made
             calls += forks
             reads |= {(edge.user, edge.operand): branch for edge, branch in zip(edges, branches, strict=True)}
-        windows = [n.op for n in nodes if isinstance(n.op, hardware.SlidingWindow)]
+        windows = [n.op for n in nodes if isinstance(n.op, hardware.SlidingWindow | hardware.FoldedWindow)]
+        engine = next((self._engine(n) for n in nodes if isinstance(n.op, hardware.FoldedEngine)), None)
         fill = set(windows[0].fill) if windows and windows[0].window.padded else {0}
         return LayerView(
             self.layer_of[name],
@@ -202,7 +220,8 @@ class Structure:
             Body(tuple(streams), tuple(calls)),
             windows[0] if windows else None,
             fill.pop() if len(fill) == 1 else None,
-            tuple(self._datapath(node) for node in nodes if isinstance(node.op, hardware.Pipeline)),
+            (*(self._datapath(n) for n in nodes if isinstance(n.op, hardware.Pipeline)), *self._halves(engine)),
+            engine,
         )
 
     def _outside(self, nodes: list[Node]) -> list[_Edge]:
@@ -224,11 +243,29 @@ class Structure:
             beats_out=types[node.name].beats,
         )
 
+    def _operand_beats(self, node: Node) -> tuple[Beat, ...]:
+        values = [e.value for e in self.edges if e.user == node.name]
+        return tuple(Beat(self.types[v], n) for v, n in zip(values, beat_names(len(values)), strict=True))
+
     def _datapath(self, node: Node) -> DatapathView:
         assert isinstance(node.op, hardware.Pipeline)
-        values = [e.value for e in self.edges if e.user == node.name]
-        beats = tuple(Beat(self.types[v], n) for v, n in zip(values, beat_names(len(values)), strict=True))
-        return DatapathView(node.op.datapath, cpp_name(node.op.datapath), beats, self.types[node.name])
+        name = node.op.datapath
+        return DatapathView(name, cpp_name(name), self._operand_beats(node), self.types[node.name])
+
+    def _engine(self, node: Node) -> EngineView:
+        op = node.op
+        assert isinstance(op, hardware.FoldedEngine)
+        layer = self.layer_of[op.layer]
+        partial = DatapathView(
+            op.partial, cpp_name(op.partial), self._operand_beats(node), f"{layer}_partial_t", op.weights
+        )
+        sums = f"{layer}_sums_t"
+        finish = DatapathView(op.finish, cpp_name(op.finish), (Beat(sums, "x"),), self.types[node.name], op.parameters)
+        return EngineView(partial, finish, sums, op.combine)
+
+    @staticmethod
+    def _halves(engine: EngineView | None) -> tuple[DatapathView, ...]:
+        return () if engine is None else (engine.partial, engine.finish)
 
     def core(self) -> Body:
         """The region that joins the layers, from stream ``input`` to stream ``output``."""
