@@ -32,7 +32,7 @@ def reshaped(call: Call, value: Known | Live, shape: tuple[int, ...], part: str 
         grid = value.grid
         if grid is not None and grid.axis is not None:
             grid = replace(grid, axis=_axis_after_reshape(call, value.shape, shape, grid))
-        return replace(value, array=value.array.reshape(shape), grid=grid)
+        return replace(value, array=value.array.reshape(shape), grid=grid, parts=())
     return _moved(call, value, model.Reshape(shape), part)
 
 
@@ -50,7 +50,13 @@ def permuted(call: Call, value: Known | Live, axes: tuple[int, ...], part: str =
         grid = value.grid
         if grid is not None and grid.axis is not None:
             grid = replace(grid, axis=axes.index(grid.axis))
-        return replace(value, array=value.array.transpose(axes), grid=grid)
+        return replace(
+            value,
+            array=value.array.transpose(axes),
+            grid=grid,
+            parts=tuple(permuted(call, part, axes) for part in value.parts),
+            parts_axis=axes.index(value.parts_axis),
+        )
     kept = [a for a in axes if value.shape[a] != 1]
     if kept == sorted(kept):
         # Only axes of size 1 change places: the order of the elements stays.
@@ -92,4 +98,4 @@ def taken(call: Call, value: Known | Live, axis: int, indices: tuple[int, ...], 
     if grid is not None and grid.axis == axis:
         quantizer = grid.quantizer.picked(indices)
         grid = replace(grid, quantizer=quantizer, axis=axis if quantizer.channels > 1 else None)
-    return replace(value, array=np.take(value.array, indices, axis), grid=grid)
+    return replace(value, array=np.take(value.array, indices, axis), grid=grid, parts=())

@@ -49,6 +49,8 @@ class Known:
     Without ``grid`` the ONNX tensor is ``array``. With it, ``array`` holds reals (float64) still to be
     quantized, and the ONNX tensor is the nearest grid values, or with ``coded`` their codes. ``limits``: all
     codes were clipped to this range (Brevitas clips integer weights to say how many bits they have).
+    ``parts``: the same tensor in pieces along ``parts_axis``, where each piece has a grid and the whole has
+    none (blocked scales).
     """
 
     array: npt.NDArray[Any]
@@ -58,6 +60,8 @@ class Known:
     coded: bool = False
     limits: tuple[int, int] | None = None
     origin: tuple[str, ...] = ()
+    parts: tuple[Known, ...] = ()
+    parts_axis: int = 0
 
     @property
     def shape(self) -> tuple[int, ...]:

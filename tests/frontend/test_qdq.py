@@ -238,12 +238,21 @@ def test_a_product_of_quantized_weights_with_positive_numbers_changes_their_scal
     assert (op.quantizer.codes(held.value.values, op.axis) == codes).all()
 
 
-def test_blocked_constants_have_their_exact_values():
+@pytest.mark.parametrize("transposed", [False, True])
+def test_blocked_weights_are_a_sum_of_products_with_one_scale_per_block_and_output(transposed):
     codes = np.arange(-8, 8, dtype=np.int8).reshape(4, 4)
     scale = np.array([[0.5, 1, 2, 4], [0.1, 0.2, 0.3, 0.4]], np.float32)
-    nodes = [node("DequantizeLinear", "w s", "wf", axis=0, block_size=2), node("MatMul", "x wf", "y")]
-    built = make(nodes, {"x": [1, 4]}, "y", {"w": codes, "s": scale}, opset=21)
-    imported = read(built)
+    constants = {"w": codes, "s": scale}
+    nodes = [node("DequantizeLinear", "w s", "f", axis=0, block_size=2), node("MatMul", "x f", "y")]
+    if transposed:
+        constants = {name: np.ascontiguousarray(array.T) for name, array in constants.items()}
+        nodes = [node("DequantizeLinear", "w s", "f", axis=1, block_size=2), node("Gemm", "x f", "y", transB=1)]
+    built = make(nodes, {"x": [1, 4]}, "y", constants, opset=21)
+    imported = agrees(built, normal(1, 4))
+    assert kinds(imported) == ["input", "take", "quantize", "matmul", "take", "quantize", "matmul", "add"]
+    assert [op.quantizer.scale for op in quantizers(imported)] == [
+        tuple(Fraction(float(s)) for s in row) for row in scale
+    ]
     wanted = codes * np.repeat(scale.astype(np.float64), 2, 0)
     assert (evaluated(imported, np.eye(4)[:1])[0] == wanted[:1]).all()
 

@@ -153,3 +153,27 @@ def test_random_numbers_are_no_constants():
     built.graph.node[0].ClearField("input")
     with pytest.raises(CompileError, match="operator RandomNormal is not supported"):
         read(built)
+
+
+@pytest.mark.parametrize("opset", range(7, onnx.defs.onnx_opset_version() + 1))
+def test_a_network_reads_the_same_in_every_operator_set(opset):
+    pads = {"pads": [1, 1, 1, 1]}
+    nodes = [
+        node("Conv", "x w b", "c", **pads),
+        node("BatchNormalization", "c g h m v", "n"),
+        node("Relu", "n", "r"),
+        node("MaxPool", "r", "p", kernel_shape=[2, 2], strides=[2, 2]),
+        node("Add", "p p", "a"),
+        node("GlobalAveragePool", "a", "q"),
+        node("Flatten", "q", "f"),
+        node("Gemm", "f u t", "z", transB=1),
+        node("Softmax", "z", "y", axis=1),
+    ]
+    channel = np.linspace(0.5, 2, 4, dtype=np.float32)
+    constants = {"w": normal(4, 3, 3, 3), "b": normal(4), "u": normal(5, 4), "t": normal(5)}
+    constants |= dict.fromkeys("ghmv", channel)
+    built = make(nodes, {"x": [1, 3, 6, 6]}, "y", constants, opset=opset)
+    imported = read(built)
+    reference = read(make(nodes, {"x": [1, 3, 6, 6]}, "y", constants, opset=13))
+    assert imported.graph == reference.graph
+    assert imported.opset == opset

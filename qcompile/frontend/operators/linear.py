@@ -7,7 +7,7 @@ import numpy as np
 from qcompile.frontend.call import Call
 from qcompile.frontend.operators.windows import as_images, read_window
 from qcompile.frontend.registry import operator
-from qcompile.frontend.reorder import permuted, reshaped
+from qcompile.frontend.reorder import permuted, reshaped, taken
 from qcompile.frontend.values import Known, Live, Value
 from qcompile.ir import model
 
@@ -55,6 +55,8 @@ def matmul(call: Call) -> Value:
 
 def multiplied(call: Call, a: Known | Live, b: Known | Live) -> Live:
     """``numpy.matmul``: a 1-D operand counts as a row in front, as a column behind."""
+    if isinstance(a, Live) and isinstance(b, Known) and b.parts and b.parts_axis == len(b.shape) - 2:
+        return _sum_of_blocks(call, call.as_real(a), b)
     row, column = len(a.shape) == 1, len(b.shape) == 1
     left = _with_shape(call, a, (1, *a.shape)) if row else call.as_real(a)
     right = _with_shape(call, b, (*b.shape, 1)) if column else call.as_real(b)
@@ -65,6 +67,20 @@ def multiplied(call: Call, a: Known | Live, b: Known | Live) -> Live:
     if row:
         del shape[-1 if column else -2]
     return call.reshape(result, tuple(shape), part="vector")
+
+
+def _sum_of_blocks(call: Call, a: Live, b: Known) -> Live:
+    """A product with weights in blocks of inputs: the sum of the blocks' products, each with one scale."""
+    total: Live | None = None
+    first = 0
+    for index, part in enumerate(b.parts):
+        size = part.shape[-2]
+        piece = taken(call, a, len(a.shape) - 1, tuple(range(first, first + size)), part=f"input{index}")
+        term = call.emit(model.MatMul(), call.as_real(piece), call.as_real(part), part=f"block{index}")
+        total = term if total is None else call.emit(model.Add(), total, term, part=f"sum{index}")
+        first += size
+    assert total is not None
+    return total
 
 
 def _with_shape(call: Call, x: Known | Live, shape: tuple[int, ...]) -> Live:

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from qcompile.errors import CompileError
 from qcompile.frontend.call import Call
-from qcompile.frontend.grids import MINIFLOATS, grid_of
+from qcompile.frontend.grids import MINIFLOATS, channels_of, grid_of
 from qcompile.frontend.registry import MICROSOFT, operator
 from qcompile.frontend.values import Grid, Known, Live, Value
 from qcompile.ir import model
@@ -106,16 +107,42 @@ def _blocks(call: Call) -> int:
 
 
 def _dequantized_blocks(call: Call, x: Known | Live) -> Known:
-    """A constant with one scale per block: exact values, without a grid (no single one holds them)."""
+    """A constant with one scale per block: its exact values, and the blocks as parts with a grid each."""
     if not isinstance(x, Known):
         raise call.refuse("QC104", "blocked scales on a computed tensor", "quantize per tensor or per channel")
     axis = call.attribute("axis", 1) % x.array.ndim
     size = int(call.attribute("block_size", 0))
+    scale = call.constant(1, "scale")
+    zero = call.constant(2, "zero point") if call.has(2) else np.zeros(scale.shape, np.int64)
+    blocks = -(-x.shape[axis] // size)
+    expected = (*x.shape[:axis], blocks, *x.shape[axis + 1 :])
+    if scale.shape != expected or zero.shape != expected:
+        raise call.refuse("QC107", f"scales of shape {list(scale.shape)}", f"blocks need the shape {list(expected)}")
+    codes = x.plain()
+    parts = []
+    for index in range(blocks):
+        piece = codes.take(range(index * size, min((index + 1) * size, x.shape[axis])), axis)
+        parts.append(_block(call, x, piece, scale.take([index], axis), zero.take([index], axis), index))
+    values = np.concatenate([part.array for part in parts], axis)
+    gridded = all(part.grid is not None for part in parts)
+    return Known(
+        values,
+        x.name,
+        FLOAT,
+        origin=(*x.origin, call.name),
+        parts=tuple(parts) if gridded else (),
+        parts_axis=axis,
+    )
 
-    def spread(array: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        wide: npt.NDArray[np.float64] = np.repeat(array.astype(np.float64), size, axis)
-        return wide.take(range(x.shape[axis]), axis)
 
-    zero = spread(call.constant(2, "zero point")) if call.has(2) else np.float64(0)
-    values = (x.plain().astype(np.float64) - zero) * spread(call.constant(1, "scale"))
-    return Known(values, x.name, FLOAT, origin=(*x.origin, call.name))
+def _block(
+    call: Call, x: Known, codes: npt.NDArray[Any], scale: npt.NDArray[Any], zero: npt.NDArray[Any], index: int
+) -> Known:
+    """One block; without a grid where its scales vary along more than one axis."""
+    values = (codes.astype(np.float64) - zero.astype(np.float64)) * scale.astype(np.float64)
+    try:
+        axis, (scales, zeros) = channels_of(call, codes.shape, scale, zero)
+        grid = grid_of(call, scales, zeros, codes.dtype, axis or 0, codes.shape)
+    except CompileError:
+        return Known(values, x.name, FLOAT)
+    return Known(values, f"{x.name}.block{index}", FLOAT, grid, origin=(*x.origin, call.name))
