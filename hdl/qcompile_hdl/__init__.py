@@ -9,6 +9,7 @@ knows ONNX.
 from .accumulate import Accumulate, Lane
 from .axi import AxiStreamTop
 from .fifo import StreamFifo
+from .folded_accumulate import FoldedAccumulate
 from .folded_engine import Datapath, FoldedEngine
 from .folded_scan import FoldedScan
 from .folded_window import FoldedWindow
@@ -25,6 +26,7 @@ __all__ = [
     "Collect",
     "Datapath",
     "Distribute",
+    "FoldedAccumulate",
     "FoldedEngine",
     "FoldedScan",
     "FoldedWindow",

@@ -12,6 +12,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ._check import at_least, positive
+from ._counter import counter
 from .accumulate import Lane
 from .component import Component
 
@@ -139,7 +140,7 @@ class FoldedEngine(Component):
 
     def _words(self, m: Module, enable: Any) -> tuple[Any, Any, Any]:
         """Whether the next word is fetched, whether it is the last of its vector, and the word fetched before."""
-        replaying = Signal() if self.repeats > 1 else Const(0)
+        replaying = Signal(name="replaying") if self.repeats > 1 else Const(0)
         step = Signal()
         take = Signal()
         m.d.comb += [
@@ -147,9 +148,9 @@ class FoldedEngine(Component):
             take.eq(self.i.valid & self.i.ready),
             step.eq(enable & (self.i.valid | replaying)),
         ]
-        place, last_word = _counter(m, "place", self.vector_words, step)
+        place, last_word = counter(m, "place", self.vector_words, step)
         if self.repeats > 1:
-            _, last_repeat = _counter(m, "repeat", self.repeats, step & last_word)
+            _, last_repeat = counter(m, "repeat", self.repeats, step & last_word)
             with m.If(step & last_word):
                 m.d.sync += replaying.eq(~last_repeat)
         if not self._replays:
@@ -233,25 +234,13 @@ def _check_widths(name: str, datapath: Datapath, in_width: int, out_width: int) 
         )
 
 
-def _counter(m: Module, name: str, count: int, step: Any) -> tuple[Any, Any]:
-    """Counts steps from 0 to ``count - 1``, and whether that is reached."""
-    if count == 1:
-        return Const(0), Const(1)
-    value = Signal(range(count), name=name)
-    last = Signal(name=f"last_{name}")
-    m.d.comb += last.eq(value == count - 1)
-    with m.If(step):
-        m.d.sync += value.eq(Mux(last, 0, value + 1))
-    return value, last
-
-
 def _rom(m: Module, name: str, words: Sequence[int] | None, width: int, step: Any) -> Any:
     """One word after the other, the first after the first step, then from the beginning again."""
     if words is None or len(words) == 1:
         return Const(words[0] if words else 0, width)
     m.submodules[f"{name}_rom"] = memory = Memory(shape=unsigned(width), depth=len(words), init=words)
     read = memory.read_port()
-    address, _ = _counter(m, f"{name}_address", len(words), step)
+    address, _ = counter(m, f"{name}_address", len(words), step)
     m.d.comb += [read.en.eq(step), read.addr.eq(address)]
     return read.data
 

@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ._check import at_least, positive
+from ._counter import counter
 from .component import Component
 from .folded_scan import FoldedScan, Order
 
@@ -131,14 +132,7 @@ class FoldedWindow(Component):
         turn = step
         for name in names:
             count, stride = strides[name]
-            if count == 1:
-                loops[name] = _Loop(Const(0), Const(1), count, stride)
-                continue
-            value = Signal(range(count), name=name)
-            last = Signal(name=f"last_{name}")
-            m.d.comb += last.eq(value == count - 1)
-            with m.If(turn):
-                m.d.sync += value.eq(Mux(last, 0, value + 1))
+            value, last = counter(m, name, count, turn)
             loops[name] = _Loop(value, last, count, stride)
             turn = turn & last
         return loops
