@@ -46,7 +46,7 @@ class BipolarQuantizer(Quantizer):
             return np.where(exact >= 0, 1, -1).astype(np.int64)
         index = channel_index(exact.shape, self.channels, axis)
         boundary = np.array([float(self._boundary(c)) for c in range(self.channels)])[index]
-        codes = np.where(exact >= boundary, 1, -1).astype(np.int64)
+        codes = np.asarray(np.where(exact >= boundary, 1, -1), np.int64)
         # The boundary itself was rounded: values that meet it are compared exactly.
         for place in map(tuple, np.argwhere(exact == boundary)):
             codes[place] = self.code(Fraction(float(exact[place])), int(index[place]))

@@ -96,7 +96,7 @@ class MiniFloatQuantizer(Quantizer):
         ratio = np.clip(exact / scale, 2 * self.low - 2, 2 * self.high + 2)
         _, exponent = np.frexp(ratio)
         step = np.exp2(np.maximum(0, exponent - 1 - self.mantissa_bits))
-        codes = np.clip(round_array(ratio / step, self.rounding) * step, self.low, self.high).astype(np.int64)
+        codes = np.asarray(np.clip(round_array(ratio / step, self.rounding) * step, self.low, self.high), np.int64)
         if all(s.numerator.bit_count() == s.denominator.bit_count() == 1 for s in self.scale):
             return codes  # quotients are exact
         # Elsewhere the quotient may have crossed a boundary: halves and integers of the significand, which

@@ -117,7 +117,7 @@ class Quantizer:
         low = -(2**62) if self.low is None else self.low
         high = 2**62 if self.high is None else self.high
         ratio = np.clip(exact / scale + zero, low - 1, high + 1)
-        codes = np.clip(round_array(ratio, self.rounding), low, high).astype(np.int64)
+        codes = np.asarray(np.clip(round_array(ratio, self.rounding), low, high), np.int64)
         if all(s.numerator.bit_count() == s.denominator.bit_count() == 1 for s in self.scale) and not zero.any():
             return codes  # the quotient is exact, so its rounding is
         # The float64 quotient is off by less than the margin: only boundaries within it can be crossed.
