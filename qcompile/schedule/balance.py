@@ -95,7 +95,7 @@ def trace(graph: Graph, latencies: Mapping[str, int] = MappingProxyType({})) -> 
                 scan = window_scan(op)
                 last = np.array([scan.needed_inputs(k) for k in range(beats)]) - 1
                 pace = np.array([scan.step_of(k) for k in range(beats)])
-                latency = 2
+                latency = 1 if op.window.kernel[0] == 1 else 2  # without line memory nothing waits for a read
             case hardware.FoldedWindow():
                 last = folded_window_needs(op) - 1
                 pace, latency = np.arange(beats), 3
