@@ -183,10 +183,6 @@ def _argmax(build: Builder, op: integer.ArgMax, x: Lanes) -> Lanes:
     return [Term(players[0][1])]
 
 
-def _output(build: Builder, op: integer.Output, x: Lanes) -> Lanes:
-    return x
-
-
 RULES: dict[type[IntegerOp], Any] = {
     integer.MatMul: _matmul,
     integer.Conv: _conv,
@@ -201,5 +197,4 @@ RULES: dict[type[IntegerOp], Any] = {
     integer.Gather: _gather,
     integer.Concat: _concat,
     integer.ArgMax: _argmax,
-    integer.Output: _output,
 }
