@@ -1,0 +1,36 @@
+"""What the scheduler says of a design's timing is what the simulation measures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from integer_bench import Built, network_of
+from integer_cases import CASES
+from networks import NETWORKS
+
+from qcompile.ir import integer
+from qcompile.ir.graph import Graph
+from qcompile.schedule.balance import initiation_interval, trace
+
+PINS = 2
+"""Cycles of the register slices behind the input pins and before the output pins."""
+GRAPHS: dict[str, Graph] = {str(case): network_of(case)[0] for case in CASES if case.hardware} | NETWORKS
+
+
+def timing(built: Built, name: str) -> tuple[tuple[int, int, int], tuple[int, int, int | None]]:
+    """First and last result beat of a frame, and cycles between frames: foretold, and measured."""
+    source = GRAPHS[name].nodes[0].op
+    assert isinstance(source, integer.Input) and source.quantizer.span is not None
+    codes = np.random.default_rng(0).integers(0, source.quantizer.span.high + 1, (16, *source.order.shape))
+    _, run = built.run(name, codes, stall=0.0)
+    graph = built.designs[name].graph
+    cycle = trace(graph)[graph.outputs[0]].cycle
+    foretold = (int(cycle[0]) + PINS, int(cycle[-1]) + PINS, initiation_interval(graph))
+    return foretold, (run.latency_cycles, run.frame_latency_cycles, run.ii_cycles)
+
+
+@pytest.mark.xdist_group("conformance_rtl")
+@pytest.mark.parametrize("name", GRAPHS)
+def test_a_design_takes_the_cycles_that_the_schedule_says(built: Built, name: str) -> None:
+    foretold, measured = timing(built, name)
+    assert measured == foretold
