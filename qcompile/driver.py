@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qcompile import frontend, targets
+from qcompile.backends import hls as hls_backend
 from qcompile.backends.amaranth import Rtl, emit
 from qcompile.config import load_config
 from qcompile.emulator import Emulator
@@ -30,18 +31,23 @@ from qcompile.passes.realize_requantize import RealizeRequantize
 from qcompile.passes.shorten_sums import ShortenSums
 from qcompile.quantize import TIDY, as_samples, checked_samples, quantize
 from qcompile.report import render_text, to_json
-from qcompile.schedule import Design, schedule, schedule_fastest
+from qcompile.schedule import Design, read_schedule, schedule, schedule_fastest, schedule_text
 from qcompile.schedule.naming import identifier
 from qcompile.summary import design_report, emulator_report
 from qcompile.synth import lint_no_multiplier, prove_no_multiplier, synth
 from qcompile.targets import Target
+from qcompile.verify.csim import Csim, Native, build_csim, build_native
 from qcompile.verify.simulator import Simulator
 from qcompile.verify.vectors import pack, unpack
 from qcompile.verify.verilator import build
 
+_VECTOR_SAMPLES = 16  # in the HLS testbench where nothing was verified
+
 Floats = npt.NDArray[np.float64]
 Progress = Callable[[str, float | None], None]
 
+BACKENDS = ("amaranth", "hls", "both")
+EMULATORS = ("numpy", "native")
 DEFAULT_SAMPLES = 64
 """Samples of a verification for which none are given."""
 
@@ -58,9 +64,11 @@ def compile(
     name: str | None = None,
     clock_mhz: float | None = None,
     backend: str = "amaranth",
+    emulator: str = "numpy",
     allow_oversize: bool = False,
     fps: float | None = None,
     fold: bool = False,
+    schedule_file: str | os.PathLike[str] | None = None,
     effort: int = 1,
     after_pass: Callable[[str, Graph], None] = lambda name, graph: None,
     progress: Progress = lambda stage, done: None,
@@ -71,12 +79,17 @@ def compile(
     ``calibration`` holds samples ``[n, *input shape]``; ``weights`` and ``activations`` are formats
     (``fixed:8``, the default); ``options`` are further keys of qcompile.toml's ``[quantize]``. ``effort`` is
     the optimizer's, 0 to 3. Layers are unrolled unless ``fps`` asks for a rate (then they are folded as far as
-    it allows) or ``fold`` for the highest rate that fits. ``labels`` are those of ``calibration``, used by
-    `Compiled.verify`. Raises `CompileError` with every diagnostic found; with ``allow_oversize`` a design that
+    it allows) or ``fold`` for the highest rate that fits; ``schedule_file`` (an edited schedule.json)
+    overrules both for the layers it names. ``labels`` are those of ``calibration``, used by
+    `Compiled.verify`. ``backend`` is what is written and verified: Verilog (amaranth), HLS C++ (hls) or both.
+    ``emulator`` runs `Compiled.emulate`: numpy, or native (the HLS C++ compiled for this machine).
+    Raises `CompileError` with every diagnostic found; with ``allow_oversize`` a design that
     does not fit is no error.
     """
-    if backend != "amaranth":
-        raise fail("QC505", "backend", f"{backend!r} is not a backend", "write amaranth")
+    if backend not in BACKENDS:
+        raise fail("QC505", "backend", f"{backend!r} is not a backend", f"write one of {', '.join(BACKENDS)}")
+    if emulator not in EMULATORS:
+        raise fail("QC505", "emulator", f"{emulator!r} is not an emulator", f"write one of {', '.join(EMULATORS)}")
     found = Collector()
     given = {
         "weights": weights,
@@ -109,31 +122,43 @@ def compile(
         return compiled
     _check_one_input(golden)
     clock = chosen.clock_mhz or board.clock_mhz
-    design = _scheduled(golden, board, clock, Effort(effort), chosen.fps, fold, progress)
+    design = _scheduled(golden, board, clock, Effort(effort), chosen.fps, fold, schedule_file, progress)
     report = design_report(design, golden, meaning, board, top)
     after_pass("schedule", design.graph)
     if not report["fits"] and not allow_oversize:
         raise CompileError(_too_large(report, board))
     progress("emit", None)
-    rtl = emit(design, top)
-    for file, text in rtl.files.items():
+    rtl = None if backend == "hls" else emit(design, top)
+    for file, text in ({} if rtl is None else rtl.files).items():
         multipliers = lint_no_multiplier(text)
         assert not multipliers, f"{file}: {multipliers}"
     compiled.report = {**report, **{k: v for k, v in compiled.report.items() if k == "warnings"}}
-    compiled.hardware = Hardware(board, design, rtl)
+    compiled.hardware = Hardware(board, design, rtl, top)
+    compiled.emulator_kind = emulator
+    if backend != "amaranth":
+        compiled.writes_hls = True
+        compiled.hls()
     return compiled
 
 
 def _scheduled(
-    golden: Graph, board: Target, clock: float, effort: Effort, fps: float | None, fold: bool, progress: Progress
+    golden: Graph,
+    board: Target,
+    clock: float,
+    effort: Effort,
+    fps: float | None,
+    fold: bool,
+    schedule_file: str | os.PathLike[str] | None,
+    progress: Progress,
 ) -> Design:
     def show(layer: str, done: float) -> None:
         progress(f"lower {layer}", done)
 
-    if fold and fps is None:
+    choices = None if schedule_file is None else read_schedule(schedule_file)
+    if fold and fps is None and choices is None:
         return schedule_fastest(golden, board, clock, effort, show)
     cycles = None if fps is None else max(1, int(clock * 1e6 / fps))
-    return schedule(golden, board, clock, effort, show, cycles)
+    return schedule(golden, board, clock, effort, show, cycles, choices)
 
 
 def _check_one_input(golden: Graph) -> None:
@@ -158,11 +183,12 @@ def _too_large(report: Mapping[str, Any], target: Target) -> Diagnostic:
 
 @dataclass(frozen=True)
 class Hardware:
-    """What exists once there is a target."""
+    """What exists once there is a target; ``rtl`` is None where the backend is hls alone."""
 
     target: Target
     design: Design
-    rtl: Rtl
+    rtl: Rtl | None
+    top: str
 
 
 class Compiled:
@@ -181,6 +207,8 @@ class Compiled:
         self.warnings = warnings
         self.report = report
         self.hardware: Hardware | None = None
+        self.writes_hls = False
+        self.emulator_kind = "numpy"
         self.emulator = Emulator(golden)
         if warnings:
             notices = [{"code": w.code, "where": w.where, "found": w.found, "help": w.help} for w in warnings]
@@ -189,6 +217,9 @@ class Compiled:
         self._calibration = calibration
         self._labels = labels
         self._simulator: Simulator | None = None
+        self._hls: hls_backend.Hls | None = None
+        self._csim: Csim | None = None
+        self._native: Native | None = None
         self._vectors: tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]] | None = None
 
     @property
@@ -206,6 +237,8 @@ class Compiled:
 
     def emulate(self, x: npt.ArrayLike) -> Any:
         """Real outputs ``[samples, *ONNX shape]`` by the bit-exact emulator; a dict by name where there are several."""
+        if self.emulator_kind == "native" and self.hardware is not None:
+            return self.native(x)
         return self._decoded(self.emulator.run(self._encoded(x)))
 
     def emulate_codes(self, x: npt.ArrayLike) -> Any:
@@ -221,9 +254,54 @@ class Compiled:
         (node,) = self.emulator.outputs
         return self.emulator.decode(node, self._run_rtl(self._encoded(x), seed, 0.25)[0])
 
-    def _built(self) -> tuple[Hardware, Simulator]:
+    # HLS C++ ------------------------------------------------------------------------------------------
+
+    def hls(self) -> hls_backend.Hls:
+        """The HLS project. Every file that becomes hardware is known to multiply nothing at run time."""
         if self.hardware is None:
-            raise fail("QC505", "target", "there is no RTL to simulate", "compile with a target")
+            raise fail("QC505", "target", "there is no hardware to write as C++", "compile with a target")
+        if self._hls is None:
+            self._hls = hls_backend.emit(self.hardware.design, self.hardware.top, self.hardware.target)
+            for file in self._hls.synthesized:
+                products = hls_backend.lint_no_runtime_multiplication(self._hls.files[file])
+                assert not products, f"{file}: {products}"
+        return self._hls
+
+    def csim(self, x: npt.ArrayLike) -> Any:
+        """As `emulate`, by the HLS C++ with exact types, through its AXI4-Stream; QC503 without a C++ compiler."""
+        (node,) = self.emulator.outputs
+        return self.emulator.decode(node, self._run_csim(self._encoded(x)))
+
+    def native(self, x: npt.ArrayLike) -> Any:
+        """As `emulate`, by the HLS C++ with the processor's integers, many samples at a time; QC503 as `csim`."""
+        (node,) = self.emulator.outputs
+        return self.emulator.decode(node, self._run_native(self._encoded(x)))
+
+    def _run_csim(self, codes: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        """Output codes, shaped as the emulator's."""
+        project = self.hls()
+        if self._csim is None:
+            self._csim = build_csim(project)
+        return self._shaped(unpack(self._csim.run(pack(codes, project.source)), project.sink))
+
+    def _run_native(self, codes: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        """Output codes, shaped as the emulator's."""
+        if self._native is None:
+            self._native = build_native(self.hls())
+        return self._shaped(self._native.run(codes))
+
+    def _shaped(self, codes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Codes ``[samples, beats, lanes]`` of the output stream in the shape of the emulator's."""
+        shape = self.emulator.types[self.emulator.outputs[0].name].shape
+        return codes.reshape(len(codes), *shape)
+
+    # RTL ----------------------------------------------------------------------------------------------
+
+    def _built(self) -> tuple[Hardware, Simulator]:
+        if self.hardware is None or self.hardware.rtl is None:
+            raise fail(
+                "QC505", "target", "there is no RTL to simulate", "compile with a target, and a backend with RTL"
+            )
         rtl = self.hardware.rtl
         if self._simulator is None:
             self._simulator = build(rtl.files, rtl.top, in_width=rtl.in_width, out_width=rtl.out_width)
@@ -249,9 +327,7 @@ class Compiled:
         if not run.tlast_ok:
             raise fail("QC901", "m_axis_tlast", "not on the last beat of a frame", "report this with the model")
         self._vectors = (beats, run.outputs)
-        result = unpack(run.outputs, graph.types[sink])
-        shape = self.emulator.types[self.emulator.outputs[0].name].shape
-        return result.reshape(len(codes), *shape), run
+        return self._shaped(unpack(run.outputs, graph.types[sink])), run
 
     def verify(
         self,
@@ -279,7 +355,7 @@ class Compiled:
             "reference_max_abs_error": float(np.abs(real - reference).max()),
             "reference": engine,
         }
-        if self.hardware is not None:
+        if self.hardware is not None and self.hardware.rtl is not None:
             rtl, _ = self._run_rtl(codes[:count], seed, 0.25)
             wrong = (rtl != emulated[:count]).reshape(len(rtl), -1).any(axis=1)
             vectors = self._vectors
@@ -293,6 +369,10 @@ class Compiled:
             }
             if run.ii_cycles is not None:
                 result["ii_cycles"] = int(run.ii_cycles)
+        if self.writes_hls:
+            result |= _compared("csim", self._run_csim(codes[:count]), emulated)
+        if self.emulator_kind == "native" and self.hardware is not None:
+            result |= _compared("native", self._run_native(codes), emulated)
         if y is not None:
             result["accuracy_samples"] = len(y)
             result["accuracy_float"] = _accuracy(reference, y)
@@ -330,14 +410,24 @@ class Compiled:
 
     def synthesize(self) -> dict[str, Any]:
         """Resources measured by Yosys, and the proof that no cell multiplies; fills ``report["synth"]``."""
-        if self.hardware is None:
-            raise fail("QC505", "synth", "there is no RTL to synthesize", "compile with a target")
         hardware = self.hardware
+        if hardware is None or hardware.rtl is None:
+            raise fail(
+                "QC505", "synth", "there is no RTL to synthesize", "compile with a target, and a backend with RTL"
+            )
         rtl = hardware.rtl
         prove_no_multiplier(rtl.files, rtl.top)
         keep = [f"{rtl.top}_core_{layer.name}" for layer in hardware.design.layers]
         self.report["synth"] = synth(rtl.files, rtl.top, hardware.target, keep)
         return dict(self.report["synth"])
+
+    def _golden_vectors(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+        """A few samples and what the emulator makes of them, as transfers."""
+        x, _ = self._verification(None, None, _VECTOR_SAMPLES)
+        codes = self.emulator.encode(x[:_VECTOR_SAMPLES])
+        outputs = self.emulator.run(codes)[self.emulator.outputs[0].name]
+        project = self.hls()
+        return pack(codes, project.source), pack(outputs, project.sink)
 
     def write(self, folder: str | os.PathLike[str]) -> None:
         """The output folder: complete or not at all, the same bytes for the same compile."""
@@ -346,13 +436,26 @@ class Compiled:
             "report.txt": render_text(self.report),
             "golden.txt": print_graph(self.integer_graph),
         }
-        if self.hardware is not None:
-            rtl = self.hardware.rtl
-            files |= {f"rtl/{name}": text for name, text in rtl.files.items()}
+        if self.hardware is not None and self.hardware.rtl is not None:
+            files |= {f"rtl/{name}": text for name, text in self.hardware.rtl.files.items()}
+            files["schedule.json"] = schedule_text(self.hardware.design)
             if self._vectors is not None:
-                for name, beats in zip(("input", "output"), self._vectors, strict=True):
-                    files[f"vectors/{name}.hex"] = _hex(beats)
+                files |= {f"vectors/{name}": text for name, text in _vector_files(*self._vectors).items()}
+        if self.writes_hls:
+            vectors = _vector_files(*(self._vectors or self._golden_vectors()))
+            project = self.hls().files | {f"vectors/{name}": text for name, text in vectors.items()}
+            files |= {f"hls/{name}": text for name, text in project.items()}
         write_folder(folder, files)
+
+
+def _compared(what: str, outputs: npt.NDArray[Any], emulated: npt.NDArray[Any]) -> dict[str, int]:
+    """Samples of ``outputs``, and how many of them have other bits than the emulator's first ones."""
+    wrong = (outputs != emulated[: len(outputs)]).reshape(len(outputs), -1).any(axis=1)
+    return {f"{what}_mismatches": int(wrong.sum()), f"{what}_samples": len(outputs)}
+
+
+def _vector_files(inputs: npt.NDArray[np.uint8], outputs: npt.NDArray[np.uint8]) -> dict[str, str]:
+    return {"input.hex": _hex(inputs), "output.hex": _hex(outputs)}
 
 
 def _alone(values: dict[str, Any]) -> Any:

@@ -47,9 +47,13 @@ def parser() -> Parser:
     to.add_argument("--name", help="name of the top module (default: the file's name)")
     to.add_argument("--clock", metavar="MHZ", type=positive_float, help="clock to build for (default: the target's)")
     to.add_argument("--fps", metavar="N", type=positive_float, help="fold layers as far as N samples a second allow")
+    to.add_argument("--schedule", metavar="FILE", help="an edited schedule.json: lanes of the layers that it names")
     to.add_argument("--fold", action="store_true", help="fold layers only as far as the target makes necessary")
     to.add_argument(
-        "--backend", choices=("amaranth",), default="amaranth", help="what writes the RTL (default: amaranth)"
+        "--backend",
+        choices=("amaranth", "hls", "both"),
+        default="amaranth",
+        help="write Verilog (amaranth), HLS C++ (hls) or both (default: amaranth)",
     )
     to.add_argument("--allow-oversize", action="store_true", help="write the design even if it does not fit")
     how = made.add_argument_group("formats")
@@ -67,6 +71,9 @@ def parser() -> Parser:
     check.add_argument("--samples", metavar="FILE", help="what to verify on (default: x_test beside the calibration)")
     check.add_argument("--labels", metavar="FILE", help=".npy, .npz:NAME, or a name in the samples' archive")
     check.add_argument("--seed", metavar="N", type=int, default=0, help="of the random back-pressure (default: 0)")
+    check.add_argument(
+        "--emulator", choices=("numpy", "native"), default="numpy", help="native: the HLS C++ compiled for this machine"
+    )
     check.add_argument("--synth", action="store_true", help="measure the resources with Yosys (qcompile[synth])")
     show = made.add_argument_group("what to show")
     show.add_argument("--print-ir-after", metavar="PASS", action="append", default=[], help="print the graph; or: all")
@@ -131,6 +138,8 @@ def _check_usage(made: Parser, args: Any, commands: Sequence[str]) -> None:
             made.error(f"there is no pass {name}{did_you_mean(name, known)} (`qcompile passes` lists them)")
     if args.synth and args.target == "none":
         made.error("--synth measures hardware, and --target none builds none")
+    if args.synth and args.backend == "hls":
+        made.error("--synth measures RTL, and --backend hls writes none: take --backend both")
     needing = {"--samples": args.samples, "--labels": args.labels}
     for option, value in needing.items():
         if value is not None and not args.verify:
@@ -140,7 +149,7 @@ def _check_usage(made: Parser, args: Any, commands: Sequence[str]) -> None:
 def _check_tools(args: Any, found: Collector) -> None:
     """Programs that a later stage runs: minutes of compiling should not end in their absence."""
     if args.verify and args.target != "none":
-        for find in (find_verilator, find_compiler):
+        for find in (find_compiler,) if args.backend == "hls" else (find_verilator, find_compiler):
             with found.collecting():
                 find()
     if args.synth:
@@ -161,7 +170,9 @@ def _options(args: Any, found: Collector) -> dict[str, Any]:
         "clock_mhz": args.clock,
         "fps": args.fps,
         "fold": args.fold or None,
+        "schedule_file": args.schedule,
         "backend": args.backend,
+        "emulator": None if args.emulator == "numpy" else args.emulator,
         "allow_oversize": args.allow_oversize,
         "effort": args.effort,
     }
@@ -214,15 +225,16 @@ class _Printer:
 
 
 def _refuse_mismatch(report: Mapping[str, Any]) -> None:
-    """QC901 where the RTL is not what the emulator says: such a folder must not appear."""
-    mismatches = report.get("verify", {}).get("rtl_mismatches")
-    if mismatches:
-        raise fail(
-            "QC901",
-            str(report["model"]),
-            f"RTL and emulator differ on {mismatches} samples",
-            "report this bug with the model; nothing was written",
-        )
+    """QC901 where RTL or HLS C++ is not what the emulator says: such a folder must not appear."""
+    for what, name in (("rtl", "RTL"), ("csim", "csim"), ("native", "native emulator")):
+        mismatches = report.get("verify", {}).get(f"{what}_mismatches")
+        if mismatches:
+            raise fail(
+                "QC901",
+                str(report["model"]),
+                f"{name} and emulator differ on {mismatches} samples",
+                "report this bug with the model; nothing was written",
+            )
 
 
 def _print_result(report: Mapping[str, Any], args: Any) -> None:

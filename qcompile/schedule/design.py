@@ -63,13 +63,17 @@ class Datapath:
 
 @dataclass(frozen=True)
 class Layer:
-    """One module of the RTL. ``integer_nodes``: the integer operations it implements, in order."""
+    """One module of the RTL. ``integer_nodes``: the integer operations it implements, in order.
+
+    ``lanes``: operands and results per cycle of a folded layer; None where the layer is unrolled.
+    """
 
     name: str
     engine: str
     integer_nodes: tuple[str, ...]
     origin: tuple[str, ...]
     reason: str
+    lanes: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

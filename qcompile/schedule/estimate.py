@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from math import ceil, prod
 
-from qcompile.ir import datapath, hardware
+from qcompile.ir import hardware
 from qcompile.ir.graph import Node
-from qcompile.numerics.span import Span
 from qcompile.schedule.balance import folded_scan, window_scan
+from qcompile.schedule.cells import luts
 from qcompile.schedule.design import Datapath, Design, Memory
 from qcompile.targets import Family, Target
 
@@ -57,7 +57,8 @@ def _component(
         case hardware.Fifo(depth=depth):
             return _memory(depth, result.width, target) + Cost(lut=10, ff=3 * depth.bit_length())
         case hardware.Collect(count=count):
-            return Cost(lut=count / 2 + 4, ff=2 * result.width) + _counter(count)
+            held = result.width + (result.width - operands[0].width)
+            return Cost(lut=4.0, ff=held + 1) + _counter(count)
         case hardware.Distribute(count=count):
             return Cost(lut=operands[0].width / 2, ff=operands[0].width) + _counter(count)
         case hardware.SumBeats(count=count):
@@ -141,42 +142,5 @@ def _rom(memory: Memory, target: Target) -> Cost:
 
 def _datapath(path: Datapath, target: Target) -> Cost:
     types = path.graph.types
-    lut = sum(_luts(n, [types[i] for i in n.inputs], types[n.name], target) for n in path.graph.nodes)
+    lut = sum(luts(n, [types[i] for i in n.inputs], types[n.name], target) for n in path.graph.nodes)
     return Cost(lut=lut + 2, ff=path.registers + path.latency, adders=path.adders)
-
-
-def _luts(node: Node, operands: list[Span], result: Span, target: Target) -> float:
-    """LUTs of one operation."""
-    if result.size == 1:
-        return 0.0
-    widest = max([result.width, *(o.width for o in operands)])
-    table_inputs = target.lut_inputs
-    match node.op:
-        case datapath.ShiftAdd(left_shift=left, right_shift=right):
-            through = right if left < right else 0 if left == right else left
-            if left > right and node.op.subtract:
-                through = 0  # the low bits of -b need the carry chain
-            return float(max(result.width - through, 1))
-        case datapath.AddConstant(value=value):
-            return float(max(1, result.width - ((value & -value).bit_length() - 1)))
-        case datapath.BoothDigit():
-            return float(result.width)
-        case datapath.Xnor():
-            return 0.5
-        case datapath.Negate() | datapath.RoundEven():
-            return float(widest)
-        case datapath.Clamp():
-            return result.width + widest / 5
-        case datapath.Maximum():
-            return 1.5 * widest
-        case datapath.AtLeast():
-            return max(1.0, operands[0].width / (table_inputs - 1))
-        case datapath.Greater():
-            return max(1.0, widest / 2)
-        case datapath.Select():
-            return float(result.width)
-        case datapath.CountOnes():
-            return 1.1 * len(operands)
-        case datapath.Lookup():
-            return result.width * max(1.0, 2.0 ** (operands[0].width - table_inputs) * 0.7)
-    return 0.0

@@ -16,7 +16,7 @@ from qcompile.lower.finish import FINISHING, Finish, finishes
 from qcompile.lower.folded import Words, accumulator_spans, products
 from qcompile.numerics.span import Span, union
 from qcompile.schedule.design import Datapath, Memory
-from qcompile.schedule.fold import Folding, fold, layer_shape
+from qcompile.schedule.fold import Folding, layer_shape
 from qcompile.schedule.network import Network
 from qcompile.schedule.partition import Group
 from qcompile.schedule.timing import pipeline
@@ -42,14 +42,14 @@ def can_fold(graph: Graph, group: Group) -> bool:
 class FoldedLayer:
     """Builds one group as a folded engine on a `Network`."""
 
-    def __init__(self, net: Network, group: Group, layer: str, cycles: int) -> None:
+    def __init__(self, net: Network, group: Group, layer: str, folding: Folding) -> None:
         self.net = net
         self.group = group
         self.layer = layer
         self.shape = layer_shape(net.graph, group)
-        self.folding = fold(self.shape, cycles)
+        self.folding = folding
 
-    def build(self) -> Folding:
+    def build(self) -> None:
         op = self.group.anchor.op
         match op:
             case integer.Conv(groups=1):
@@ -70,7 +70,6 @@ class FoldedLayer:
                 self._separate(op.window, op.fill, "add", None)
             case _:
                 self._elementwise()
-        return self.folding
 
     # Streams ------------------------------------------------------------------------------------------
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from qcompile.errors import Collector
 from qcompile.ir import hardware, integer
 from qcompile.ir.graph import Graph
 from qcompile.lower.build import Effort
 from qcompile.schedule.balance import balance
+from qcompile.schedule.choice import Choice, check_choices
 from qcompile.schedule.design import Design, Layer
 from qcompile.schedule.estimate import Cost, layer_costs
-from qcompile.schedule.fold import fold, layer_shape, slowest
+from qcompile.schedule.fold import Folding, fold, layer_shape, slowest
 from qcompile.schedule.folded import FoldedLayer, can_fold
 from qcompile.schedule.network import Network
 from qcompile.schedule.partition import Group, partition
@@ -29,12 +30,14 @@ def schedule(
     effort: Effort,
     progress: Progress = lambda layer, done: None,
     cycles: int | None = None,
+    choices: Mapping[str, Choice] | None = None,
 ) -> Design:
     """The design of a realised integer graph; CompileError (QC401) where an operation has no engine.
 
     ``cycles`` None: every layer is unrolled. Else layers are folded so that a frame takes about so many cycles.
+    ``choices`` overrule that for the layers they name (QC505 for lanes that are impossible).
     """
-    return _Scheduler(graph, target, clock_mhz, effort, cycles).run(progress)
+    return _Scheduler(graph, target, clock_mhz, effort, cycles, choices).run(progress)
 
 
 def schedule_fastest(
@@ -59,13 +62,46 @@ def schedule_fastest(
 
 
 class _Scheduler:
-    def __init__(self, graph: Graph, target: Target, clock_mhz: float, effort: Effort, cycles: int | None) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        target: Target,
+        clock_mhz: float,
+        effort: Effort,
+        cycles: int | None,
+        choices: Mapping[str, Choice] | None = None,
+    ) -> None:
         self.graph = graph
         self.effort = effort
-        self.cycles = cycles
+        self.folds = cycles is not None or bool(choices)
         self.net = Network(graph, target, clock_mhz)
         self.found = Collector()
         self.groups = partition(graph)
+        self.layer_names = self._named()
+        self.foldings = self._foldings(cycles, choices or {})
+
+    def _named(self) -> dict[str, str]:
+        """The layer of every group that becomes one, by the group's value."""
+        wires = (integer.Input, integer.Output, integer.Reshape) if self.folds else (integer.Input, integer.Output)
+        named = [g for g in self.groups if not isinstance(g.anchor.op, wires)]
+        return {group.result: self.net.names.layer(group) for group in named}
+
+    def _foldings(self, cycles: int | None, choices: Mapping[str, Choice]) -> dict[str, Folding]:
+        """The folding of every layer that gets one, by the group's value."""
+        shapes = {g.result: layer_shape(self.graph, g) for g in self.groups if can_fold(self.graph, g)}
+        if choices:
+            known = {self.layer_names[v]: (s.ins, s.outs, s.separate) for v, s in shapes.items()}
+            every = set(self.layer_names.values())
+            check_choices({n: c for n, c in choices.items() if n in known or n not in every or c.simd}, known)
+        result: dict[str, Folding] = {}
+        for value, shape in shapes.items():
+            choice = choices.get(self.layer_names[value])
+            if choice is not None and choice.simd and choice.pe:
+                busy = shape.cycles(choice.simd, choice.pe)
+                result[value] = Folding(choice.simd, choice.pe, busy)
+            elif choice is None and cycles is not None:
+                result[value] = fold(shape, cycles)
+        return result
 
     def run(self, progress: Progress) -> Design:
         net = self.net
@@ -78,10 +114,10 @@ class _Scheduler:
                 case integer.Output():
                     source = net.carrier[group.operands[0]]
                     outputs.append(net.emit(group, hardware.Output("output"), (source,)))
-                case integer.Reshape() if self.cycles is not None:
+                case integer.Reshape() if self.folds:
                     net.alias(group.result, group.operands[0])
                 case integer.Reshape():
-                    collect_or_distribute(net, group, net.names.layer(group))
+                    collect_or_distribute(net, group, self.layer_names[group.result])
                 case _:
                     self.layer(group)
         if len(outputs) != 1:
@@ -94,7 +130,7 @@ class _Scheduler:
     def input(self, group: Group) -> None:
         """The input arrives in beats of all channels, or of as many as its (folded) reader takes at once."""
         kind = self.net.types[group.result]
-        lanes = kind.channels if self.cycles is None else self.lanes_read(group.result)
+        lanes = self.lanes_read(group.result) if self.folds else kind.channels
         spans = kind.spans if lanes == kind.channels else (kind.span,) * lanes
         beats = kind.positions * kind.channels // lanes
         self.net.emit(group, hardware.Input("input", beats, spans), ())
@@ -102,27 +138,26 @@ class _Scheduler:
 
     def lanes_read(self, value: str) -> int:
         """How many lanes the first reader of ``value`` takes."""
-        assert self.cycles is not None
         for group in self.groups:
             if value in group.operands:
                 if isinstance(group.anchor.op, integer.Reshape):
                     return self.lanes_read(group.result)
-                if can_fold(self.graph, group):
-                    return fold(layer_shape(self.graph, group), self.cycles).simd
+                if group.result in self.foldings:
+                    return self.foldings[group.result].simd
         return self.net.types[value].channels
 
     def layer(self, group: Group) -> None:
         net = self.net
-        layer = net.names.layer(group)
-        if self.cycles is None or not can_fold(self.graph, group):
-            SpatialLayer(net, group, layer, self.effort, uniform=self.cycles is not None).build(self.found)
+        layer = self.layer_names[group.result]
+        folding = self.foldings.get(group.result)
+        if folding is None:
+            SpatialLayer(net, group, layer, self.effort, uniform=self.folds).build(self.found)
             return
-        folding = FoldedLayer(net, group, layer, self.cycles).build()
+        FoldedLayer(net, group, layer, folding).build()
         names = tuple(node.name for node in group.nodes)
         reason = f"{folding.pe} results and {folding.simd} operands at a time, {folding.cycles:,} cycles a frame"
-        net.layers.append(
-            Layer(layer, f"folded {_KINDS.get(group.anchor.op.mnemonic, 'engine')}", names, group.origin, reason)
-        )
+        engine = f"folded {_KINDS.get(group.anchor.op.mnemonic, 'engine')}"
+        net.layers.append(Layer(layer, engine, names, group.origin, reason, (folding.simd, folding.pe)))
 
 
 _KINDS = {"conv": "convolution", "matmul": "matrix", "max_pool": "maximum", "sum_pool": "sum"}
