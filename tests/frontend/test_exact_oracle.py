@@ -1,7 +1,7 @@
 """Quantized convolutions and products against an oracle in plain loops and rationals.
 
 The oracle knows the operators' definitions only; it shares no code with the compiler. Scales are powers of two
-or thirds in many cases, so that sums fall on ties.
+or thirds in many cases, so that sums fall on ties. Held to it are the model graph and the integer emulator.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pytest
 from graphs import evaluated, make, node
 from onnx import TensorProto, helper
 
+import qcompile
 from qcompile.frontend import read
 
 LIMITS = {"INT8": (-128, 127), "UINT8": (0, 255), "INT4": (-8, 7), "UINT4": (0, 15), "INT16": (-32768, 32767)}
@@ -80,6 +81,11 @@ NUMBERS = [
     {"x": "INT16", "w": "INT8", "y": "INT16", "scales": (1 / 64, 1 / 32, 1 / 16), "zeros": (0, 0, 0)},
 ]
 FULL = {"pads": (0, 0, 0, 0), "strides": (1, 1), "dilations": (1, 1), "group": 1}
+
+
+def emulated(built, x):
+    """The integer emulator's output for one sample, behind all passes, in row-major order."""
+    return qcompile.compile(built).emulate(x.astype(np.float64)).ravel().tolist()
 
 
 def tensor(name, kind, values):
@@ -158,6 +164,7 @@ def test_a_quantized_convolution_is_exact(geometry, numbers, dialect):
     )
     wanted = [[[saturated(v, *exact["y"], LIMITS[numbers["y"]]) for v in row] for row in plane] for plane in reals]
     assert found[0].tolist() == wanted
+    assert emulated(built, x) == np.ravel(wanted).tolist()
 
 
 @pytest.mark.parametrize("numbers", NUMBERS, ids=named)
@@ -180,6 +187,7 @@ def test_a_quantized_gemm_is_exact(numbers, transposed):
     sums = [sum(a * b for a, b in zip(row, column, strict=True)) for column in columns]
     wanted = [saturated(v, *exact["y"], LIMITS[numbers["y"]]) for v in sums]
     assert evaluated(read(built), x)[0].tolist() == [wanted]
+    assert emulated(built, x) == wanted
 
 
 def test_the_matrix_holds_ties():
