@@ -31,7 +31,7 @@ from qcompile.passes.realize_requantize import RealizeRequantize
 from qcompile.passes.shorten_sums import ShortenSums
 from qcompile.quantize import TIDY, as_samples, checked_samples, quantize
 from qcompile.report import render_text, to_json
-from qcompile.schedule import Design, read_schedule, schedule, schedule_fastest, schedule_text
+from qcompile.schedule import Design, schedule, schedule_fastest
 from qcompile.schedule.naming import identifier
 from qcompile.summary import design_report, emulator_report
 from qcompile.synth import lint_no_multiplier, prove_no_multiplier, synth
@@ -68,7 +68,6 @@ def compile(
     allow_oversize: bool = False,
     fps: float | None = None,
     fold: bool = False,
-    schedule_file: str | os.PathLike[str] | None = None,
     effort: int = 1,
     after_pass: Callable[[str, Graph], None] = lambda name, graph: None,
     progress: Progress = lambda stage, done: None,
@@ -79,8 +78,7 @@ def compile(
     ``calibration`` holds samples ``[n, *input shape]``; ``weights`` and ``activations`` are formats
     (``fixed:8``, the default); ``options`` are further keys of qcompile.toml's ``[quantize]``. ``effort`` is
     the optimizer's, 0 to 3. Layers are unrolled unless ``fps`` asks for a rate (then they are folded as far as
-    it allows) or ``fold`` for the highest rate that fits; ``schedule_file`` (an edited schedule.json)
-    overrules both for the layers it names. ``labels`` are those of ``calibration``, used by
+    it allows) or ``fold`` for the highest rate that fits. ``labels`` are those of ``calibration``, used by
     `Compiled.verify`. ``backend`` is what is written and verified: Verilog (amaranth), HLS C++ (hls) or both.
     ``emulator`` runs `Compiled.emulate`: numpy, or native (the HLS C++ compiled for this machine).
     Raises `CompileError` with every diagnostic found; with ``allow_oversize`` a design that
@@ -122,7 +120,7 @@ def compile(
         return compiled
     _check_one_input(golden)
     clock = chosen.clock_mhz or board.clock_mhz
-    design = _scheduled(golden, board, clock, Effort(effort), chosen.fps, fold, schedule_file, progress)
+    design = _scheduled(golden, board, clock, Effort(effort), chosen.fps, fold, progress)
     report = design_report(design, golden, meaning, board, top)
     after_pass("schedule", design.graph)
     if not report["fits"] and not allow_oversize:
@@ -134,31 +132,23 @@ def compile(
         assert not multipliers, f"{file}: {multipliers}"
     compiled.report = {**report, **{k: v for k, v in compiled.report.items() if k == "warnings"}}
     compiled.hardware = Hardware(board, design, rtl, top)
-    compiled.emulator_kind = emulator
+    compiled._emulator_kind = emulator
     if backend != "amaranth":
-        compiled.writes_hls = True
+        compiled._writes_hls = True
         compiled.hls()
     return compiled
 
 
 def _scheduled(
-    golden: Graph,
-    board: Target,
-    clock: float,
-    effort: Effort,
-    fps: float | None,
-    fold: bool,
-    schedule_file: str | os.PathLike[str] | None,
-    progress: Progress,
+    golden: Graph, board: Target, clock: float, effort: Effort, fps: float | None, fold: bool, progress: Progress
 ) -> Design:
     def show(layer: str, done: float) -> None:
         progress(f"lower {layer}", done)
 
-    choices = None if schedule_file is None else read_schedule(schedule_file)
-    if fold and fps is None and choices is None:
+    if fold and fps is None:
         return schedule_fastest(golden, board, clock, effort, show)
     cycles = None if fps is None else max(1, int(clock * 1e6 / fps))
-    return schedule(golden, board, clock, effort, show, cycles, choices)
+    return schedule(golden, board, clock, effort, show, cycles)
 
 
 def _check_one_input(golden: Graph) -> None:
@@ -207,8 +197,8 @@ class Compiled:
         self.warnings = warnings
         self.report = report
         self.hardware: Hardware | None = None
-        self.writes_hls = False
-        self.emulator_kind = "numpy"
+        self._writes_hls = False
+        self._emulator_kind = "numpy"
         self.emulator = Emulator(golden)
         if warnings:
             notices = [{"code": w.code, "where": w.where, "found": w.found, "help": w.help} for w in warnings]
@@ -237,7 +227,7 @@ class Compiled:
 
     def emulate(self, x: npt.ArrayLike) -> Any:
         """Real outputs ``[samples, *ONNX shape]`` by the bit-exact emulator; a dict by name where there are several."""
-        if self.emulator_kind == "native" and self.hardware is not None:
+        if self._emulator_kind == "native" and self.hardware is not None:
             return self.native(x)
         return self._decoded(self.emulator.run(self._encoded(x)))
 
@@ -369,9 +359,9 @@ class Compiled:
             }
             if run.ii_cycles is not None:
                 result["ii_cycles"] = int(run.ii_cycles)
-        if self.writes_hls:
+        if self._writes_hls:
             result |= _compared("csim", self._run_csim(codes[:count]), emulated)
-        if self.emulator_kind == "native" and self.hardware is not None:
+        if self._emulator_kind == "native" and self.hardware is not None:
             result |= _compared("native", self._run_native(codes), emulated)
         if y is not None:
             result["accuracy_samples"] = len(y)
@@ -438,10 +428,9 @@ class Compiled:
         }
         if self.hardware is not None and self.hardware.rtl is not None:
             files |= {f"rtl/{name}": text for name, text in self.hardware.rtl.files.items()}
-            files["schedule.json"] = schedule_text(self.hardware.design)
             if self._vectors is not None:
                 files |= {f"vectors/{name}": text for name, text in _vector_files(*self._vectors).items()}
-        if self.writes_hls:
+        if self._writes_hls:
             vectors = _vector_files(*(self._vectors or self._golden_vectors()))
             project = self.hls().files | {f"vectors/{name}": text for name, text in vectors.items()}
             files |= {f"hls/{name}": text for name, text in project.items()}

@@ -61,12 +61,16 @@ class Notice(TypedDict):
 
 
 class Verify(TypedDict):
-    """``rtl_mismatches`` is None where no RTL was simulated (no target)."""
+    """``rtl_mismatches`` is None where no RTL was simulated (no target, or HLS alone)."""
 
     samples: int
     rtl_mismatches: int | None
     reference_max_abs_error: float
     rtl_samples: NotRequired[int]
+    csim_mismatches: NotRequired[int]
+    csim_samples: NotRequired[int]
+    native_mismatches: NotRequired[int]
+    native_samples: NotRequired[int]
     reference: NotRequired[str]
     reference_code_differences: NotRequired[int]
     latency_cycles: NotRequired[int]

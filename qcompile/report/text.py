@@ -52,16 +52,24 @@ def _fit_line(report: Mapping[str, Any]) -> str:
     return "\n          ".join(["fits      NO", *report.get("excess", [f"an estimated {shares}"])])
 
 
+_IMPLEMENTATIONS = {"RTL": "rtl", "HLS csim": "csim"}
+
+
 def _exact_line(report: Mapping[str, Any]) -> str:
     verify = report.get("verify")
     if not verify:
         return "exact     not checked: compile with --verify N"
-    if verify["rtl_mismatches"] is None:
+    ran = {name: key for name, key in _IMPLEMENTATIONS.items() if verify.get(f"{key}_mismatches") is not None}
+    if not ran:
         return "exact     no RTL to compare: compile for a target"
-    samples = verify.get("rtl_samples", verify["samples"])
-    if verify["rtl_mismatches"]:
-        return f"exact     NO: {verify['rtl_mismatches']} of {samples} samples differ between RTL and emulator"
-    return f"exact     yes: RTL and emulator agree bit for bit on {samples} samples"
+    samples = verify["samples"]
+    for name, key in ran.items():
+        samples = verify.get(f"{key}_samples", samples)
+        if verify[f"{key}_mismatches"]:
+            return (
+                f"exact     NO: {verify[f'{key}_mismatches']} of {samples} samples differ between {name} and emulator"
+            )
+    return f"exact     yes: {', '.join(ran)} and emulator agree bit for bit on {samples} samples"
 
 
 def _accuracy_line(report: Mapping[str, Any]) -> str:
@@ -139,6 +147,8 @@ def _verification(report: Mapping[str, Any]) -> str:
         "accuracy_samples": "samples with labels",
         "rtl_samples": "simulated",
         "rtl_mismatches": "RTL against emulator, differing samples",
+        "csim_mismatches": "HLS csim against emulator, differing samples",
+        "native_mismatches": "native emulator against emulator, differing samples",
         "reference_max_abs_error": "ONNX model against emulator, largest error",
         "reference_code_differences": "ONNX model against emulator, differing codes",
         "accuracy_float": "accuracy of the ONNX model",

