@@ -76,6 +76,11 @@ class Builder:
             return x
         return self.emit(model.Quantize(grid.quantizer, grid.axis), (x,), name, origin)
 
+    def computes(self, result: Live, op: model.ModelOp, *operands: Live) -> bool:
+        """Whether ``result`` is ``op`` of exactly these operands."""
+        node = self._nodes[result.name]
+        return node.op == op and node.inputs == tuple(o.name for o in operands)
+
     def _lies_on(self, name: str, grid: Grid) -> bool:
         node = self._nodes[name]
         axis = grid.axis

@@ -350,3 +350,11 @@ def test_a_residual_join_adds_two_computed_tensors():
 def test_a_batch_of_several_is_evaluated_as_it_is():
     built = make([node("Conv", "x w b")], {"x": [2, 3, 7, 8]}, "y", {"w": W, "b": normal(4)})
     agrees(built, normal(2, 3, 7, 8))
+
+
+@pytest.mark.parametrize("inputs", ["x s", "s x"])
+def test_a_number_times_its_sigmoid_is_one_function(inputs):
+    built = make([node("Sigmoid", "x", "s"), node("Mul", inputs, "y")], IMAGE, "y")
+    imported = agrees(built, X)
+    assert kinds(imported) == ["input", "curve"]
+    assert imported.graph.nodes[-1].op.function == "swish"

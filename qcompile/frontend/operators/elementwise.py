@@ -38,6 +38,10 @@ def mul(call: Call) -> Value | tuple[Value, ...]:
     if isinstance(a, Known) and isinstance(b, Known):
         return rescaled(call, a, b, divide=False) or rescaled(call, b, a, divide=False) or fold(call)
     x, y = _constant_last(call)
+    for value, gate in ((x, y), (y, x)):
+        if call.builder.computes(gate, model.Curve("sigmoid"), value):
+            # Exporters write SiLU as x * sigmoid(x): one function of x, which a table can hold.
+            return call.emit(model.Curve("swish", (Fraction(1),)), value)
     return call.emit(model.Mul(), x, y)
 
 
