@@ -31,7 +31,7 @@ from qcompile.passes.realize_requantize import RealizeRequantize
 from qcompile.passes.shorten_sums import ShortenSums
 from qcompile.quantize import TIDY, as_samples, checked_samples, quantize
 from qcompile.report import render_text, to_json
-from qcompile.schedule import Design, schedule, schedule_fastest
+from qcompile.schedule import Design, read_schedule, schedule, schedule_fastest, schedule_text
 from qcompile.schedule.naming import identifier
 from qcompile.summary import design_report, emulator_report
 from qcompile.synth import lint_no_multiplier, prove_no_multiplier, synth
@@ -68,6 +68,7 @@ def compile(
     allow_oversize: bool = False,
     fps: float | None = None,
     fold: bool = False,
+    schedule_file: str | os.PathLike[str] | None = None,
     effort: int = 1,
     after_pass: Callable[[str, Graph], None] = lambda name, graph: None,
     progress: Progress = lambda stage, done: None,
@@ -78,7 +79,8 @@ def compile(
     ``calibration`` holds samples ``[n, *input shape]``; ``weights`` and ``activations`` are formats
     (``fixed:8``, the default); ``options`` are further keys of qcompile.toml's ``[quantize]``. ``effort`` is
     the optimizer's, 0 to 3. Layers are unrolled unless ``fps`` asks for a rate (then they are folded as far as
-    it allows) or ``fold`` for the highest rate that fits. ``labels`` are those of ``calibration``, used by
+    it allows) or ``fold`` for the highest rate that fits; ``schedule_file`` (an edited schedule.json)
+    overrules both for the layers it names. ``labels`` are those of ``calibration``, used by
     `Compiled.verify`. ``backend`` is what is written and verified: Verilog (amaranth), HLS C++ (hls) or both.
     ``emulator`` runs `Compiled.emulate`: numpy, or native (the HLS C++ compiled for this machine).
     Raises `CompileError` with every diagnostic found; with ``allow_oversize`` a design that
@@ -120,7 +122,7 @@ def compile(
         return compiled
     _check_one_input(golden)
     clock = chosen.clock_mhz or board.clock_mhz
-    design = _scheduled(golden, board, clock, Effort(effort), chosen.fps, fold, progress)
+    design = _scheduled(golden, board, clock, Effort(effort), chosen.fps, fold, schedule_file, progress)
     report = design_report(design, golden, meaning, board, top)
     after_pass("schedule", design.graph)
     if not report["fits"] and not allow_oversize:
@@ -140,15 +142,23 @@ def compile(
 
 
 def _scheduled(
-    golden: Graph, board: Target, clock: float, effort: Effort, fps: float | None, fold: bool, progress: Progress
+    golden: Graph,
+    board: Target,
+    clock: float,
+    effort: Effort,
+    fps: float | None,
+    fold: bool,
+    schedule_file: str | os.PathLike[str] | None,
+    progress: Progress,
 ) -> Design:
     def show(layer: str, done: float) -> None:
         progress(f"lower {layer}", done)
 
-    if fold and fps is None:
+    choices = None if schedule_file is None else read_schedule(schedule_file)
+    if fold and fps is None and choices is None:
         return schedule_fastest(golden, board, clock, effort, show)
     cycles = None if fps is None else max(1, int(clock * 1e6 / fps))
-    return schedule(golden, board, clock, effort, show, cycles)
+    return schedule(golden, board, clock, effort, show, cycles, choices)
 
 
 def _check_one_input(golden: Graph) -> None:
@@ -426,6 +436,8 @@ class Compiled:
             "report.txt": render_text(self.report),
             "golden.txt": print_graph(self.integer_graph),
         }
+        if self.hardware is not None:
+            files["schedule.json"] = schedule_text(self.hardware.design)
         if self.hardware is not None and self.hardware.rtl is not None:
             files |= {f"rtl/{name}": text for name, text in self.hardware.rtl.files.items()}
             if self._vectors is not None:
