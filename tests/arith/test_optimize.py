@@ -123,9 +123,9 @@ def test_one_seed_gives_one_graph_and_more_effort_is_never_worse() -> None:
 
 
 def test_counting_adders_instead_of_bits_finds_fewer_adders() -> None:
-    matrix = random_matrix(12, 12, 5)
-    narrow = optimize(matrix, [(-128, 127)] * 12, effort=2)
-    few = optimize(matrix, [(-128, 127)] * 12, effort=2, cost=CostModel(per_adder=1.0, per_bit=0.0))
+    matrix = random_matrix(6, 6, 6)
+    narrow = optimize(matrix, [(-128, 127)] * 6, effort=2)
+    few = optimize(matrix, [(-128, 127)] * 6, effort=2, cost=CostModel(per_adder=1.0, per_bit=0.0))
     assert few.adders <= narrow.adders
     with pytest.raises(ValueError, match="negative cost"):
         CostModel(per_adder=-1.0)
