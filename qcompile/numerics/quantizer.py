@@ -116,8 +116,10 @@ class Quantizer:
         zero = np.array([float(z) for z in self.zero_point])[index % len(self.zero_point)]
         low = -(2**62) if self.low is None else self.low
         high = 2**62 if self.high is None else self.high
-        ratio = np.clip(exact / scale + zero, low - 1, high + 1)
-        codes = np.asarray(np.clip(round_array(ratio, self.rounding), low, high), np.int64)
+        # What is rounded, and what is added behind it.
+        first, after = (zero, 0.0) if self.zero_first else (0.0, zero)
+        ratio = np.clip(exact / scale + first, low - 1 - after, high + 1 - after)
+        codes = np.asarray(np.clip(round_array(ratio, self.rounding) + after, low, high), np.int64)
         if all(s.numerator.bit_count() == s.denominator.bit_count() == 1 for s in self.scale) and not zero.any():
             return codes  # the quotient is exact, so its rounding is
         # The float64 quotient is off by less than the margin: only boundaries within it can be crossed.
