@@ -38,7 +38,7 @@ class Span:
     def width(self) -> int:
         """Bits of the narrowest integer type that holds the span; at least 1."""
         if self.signed:
-            return max(self.high.bit_length(), (~self.low).bit_length()) + 1
+            return max(max(0, self.high).bit_length(), (~self.low).bit_length()) + 1
         return max(1, self.high.bit_length())
 
     @property

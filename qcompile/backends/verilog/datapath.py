@@ -69,6 +69,9 @@ class _Statement:
 
 
 def _literal(value: int, width: int, signed: bool) -> str:
+    if signed and value == -(1 << (width - 1)):
+        # Its magnitude does not fit: a minus before it would be lost where the expression is wider.
+        return f"{width}'sh{value & ((1 << width) - 1):x}"
     text = f"{width}'{'s' if signed else ''}d{abs(value)}"
     return f"-{text}" if value < 0 else text
 
