@@ -43,7 +43,13 @@ class FoldedAccumulate(Component):
         m = Module()
         accept = Signal()
         sums = Signal.like(self.o.payload, name="sums")
-        m.d.comb += [self.i.ready.eq(~self.o.valid | self.o.ready), accept.eq(self.i.valid & self.i.ready)]
+        # Only the valid flag and the counters need a reset.
+        result = Signal.like(self.o.payload, name="result", reset_less=True)
+        m.d.comb += [
+            self.o.payload.eq(result),
+            self.i.ready.eq(~self.o.valid | self.o.ready),
+            accept.eq(self.i.valid & self.i.ready),
+        ]
         fold, last_fold = counter(m, "fold", self.folds, accept)
         position, last_position = counter(m, "position", self.count, accept & last_fold)
 
@@ -60,7 +66,7 @@ class FoldedAccumulate(Component):
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         with m.If(accept):
-            m.d.sync += [self.o.valid.eq(last_position), self.o.payload.eq(sums)]
+            m.d.sync += [self.o.valid.eq(last_position), result.eq(sums)]
         return m
 
     def _added(self, m: Module, sums: Any) -> Any:

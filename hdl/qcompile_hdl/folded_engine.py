@@ -161,11 +161,14 @@ class FoldedEngine(Component):
 
         # Every word goes through the memory, which saves a choice between memory and stream, for one cycle.
         m.submodules.replay_memory = memory = Memory(shape=unsigned(self.in_width), depth=self.vector_words, init=[])
-        write, read = memory.write_port(), memory.read_port()
+        write = memory.write_port()
+        read = memory.read_port()
         fetch = Signal()
         fetch_place = Signal.like(place, reset_less=True)
         fetch_last = Signal(reset_less=True)
+        word = Signal(self.in_width)
         m.d.comb += [
+            word.eq(read.data),
             write.en.eq(take),
             write.addr.eq(place),
             write.data.eq(self.i.payload),
@@ -174,7 +177,7 @@ class FoldedEngine(Component):
         ]
         with m.If(enable):
             m.d.sync += [fetch.eq(step), fetch_place.eq(place), fetch_last.eq(last_word)]
-        return fetch, fetch_last, read.data
+        return fetch, fetch_last, word
 
     @staticmethod
     def _delays(m: Module, enable: Any, name: str, value: Any, cycles: int) -> list[Any]:
@@ -241,8 +244,9 @@ def _rom(m: Module, name: str, words: Sequence[int] | None, width: int, step: An
     m.submodules[f"{name}_rom"] = memory = Memory(shape=unsigned(width), depth=len(words), init=words)
     read = memory.read_port()
     address, _ = counter(m, f"{name}_address", len(words), step)
-    m.d.comb += [read.en.eq(step), read.addr.eq(address)]
-    return read.data
+    word = Signal(width, name=name)
+    m.d.comb += [read.en.eq(step), read.addr.eq(address), word.eq(read.data)]
+    return word
 
 
 def _bind(m: Module, name: str, datapath: Datapath, enable: Any, x: Any) -> Any:

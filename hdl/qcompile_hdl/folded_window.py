@@ -92,8 +92,10 @@ class FoldedWindow(Component):
 
         depth = self.scan.memory_words
         m.submodules.line_memory = memory = Memory(shape=unsigned(self.word_width), depth=depth, init=[])
-        write, read = memory.write_port(), memory.read_port()
+        write = memory.write_port()
+        read = memory.read_port()
         write_place = Signal(range(depth))
+        tap = Signal(self.word_width)
         read_place = Signal(range(depth), init=self.scan.window_start(0) % depth)
         m.d.comb += [
             write.en.eq(accept),
@@ -101,6 +103,7 @@ class FoldedWindow(Component):
             write.data.eq(self.i.payload),
             read.en.eq(step),
             read.addr.eq(read_place),
+            tap.eq(read.data),
         ]
         with m.If(accept):
             m.d.sync += write_place.eq(self._moved(m, write_place, [], [1]))
@@ -112,7 +115,7 @@ class FoldedWindow(Component):
         with m.If(enable):
             m.d.sync += [self.o.valid.eq(in_padding | present), shows_padding.eq(in_padding)]
         padded = any(self.scan.pads)
-        m.d.comb += self.o.payload.eq(Mux(shows_padding, self.pad_word, read.data) if padded else read.data)
+        m.d.comb += self.o.payload.eq(Mux(shows_padding, self.pad_word, tap) if padded else tap)
         return m
 
     def _loops(self, m: Module, step: Any) -> dict[str, _Loop]:

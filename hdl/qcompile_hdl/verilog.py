@@ -8,6 +8,9 @@ from typing import Any
 
 from amaranth._toolchain.yosys import find_yosys
 from amaranth.back import rtlil
+from amaranth.hdl import Fragment
+from amaranth.hdl._ir import PortDirection
+from amaranth.lib import wiring
 
 from .verilog_text import tidy
 
@@ -33,16 +36,51 @@ def to_verilog(
 ) -> str:
     """Verilog text of ``elaboratable`` and everything below it as module ``name``, children ``name_child``.
 
-    ``ports`` as in `amaranth.back.verilog.convert`; by default those of the component's signature.
+    ``ports`` as in `amaranth.back.verilog.convert`; by default those of the component's signature. Ports of components
+    are called as in their signature, its levels joined by "_": ``i_payload``, ``i_valid``, ``i_ready``.
     ``comments`` maps module names of the result to text printed above them; ValueError for an unknown name.
     """
     collecting = gc.isenabled()
     gc.disable()
     try:
-        text = rtlil.convert(elaboratable, name, ports=ports, emit_src=False)
+        text = _rtlil(elaboratable, name, ports)
     finally:
         if collecting:
             gc.enable()
     yosys = find_yosys(lambda version: version >= (0, 40))
     script = f"read_rtlil <<rtlil\n{text}\nrtlil\n{PASSES}"
     return tidy(yosys.run(["-q", "-"], script, ignore_warnings=True), comments or {})
+
+
+def _rtlil(elaboratable: Any, name: str, ports: Any) -> str:
+    fragment = Fragment.get(elaboratable, None)
+    if ports is None:
+        ports = {
+            port: (signal, PortDirection.Input if member.flow is wiring.In else PortDirection.Output)
+            for port, member, signal in _own_ports(elaboratable)
+        }
+    design = fragment.prepare(ports=ports, hierarchy=(name,))
+    for component, part in design.elaboratables.items():
+        if isinstance(component, wiring.Component):
+            _name_own_ports(component, design.fragments[part])
+    text, _ = rtlil.convert_fragment(design, name=name, emit_src=False)
+    return text
+
+
+def _own_ports(component: Any) -> list[tuple[str, Any, Any]]:
+    members = component.signature.flatten(component)
+    return [("_".join(map(str, path)), member, value) for path, member, value in members]
+
+
+def _name_own_ports(component: Any, fragment: Any) -> None:
+    """Amaranth calls a port after the first of all signals on its net: the component's own become the first."""
+    others = fragment.signal_names
+    names = type(others)()
+    for port, _, signal in _own_ports(component):
+        if signal in others:
+            names[signal] = port
+    taken = set(names.values())
+    for signal, name in others.items():
+        if signal not in names:
+            names[signal] = name if name not in taken else f"{name}${len(others)}"
+    fragment.signal_names = names

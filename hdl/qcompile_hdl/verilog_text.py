@@ -14,6 +14,7 @@ from .verilog_inline import group_registers, inline
 from .verilog_module import ASSIGN, IDENTIFIER, INSTANCE, TEMPORARY, Module, parse, rename, width_of
 
 ESCAPED = re.compile(r"\\(\S+) ?")
+TARGET = re.compile(r"  assign (\w+)(?:\[[\d:]+\])? = ")
 CONNECTION = re.compile(r"    \.(\w+)\((.*)\)(,?)$")
 
 
@@ -31,7 +32,7 @@ def tidy(text: str, comments: Mapping[str, str]) -> str:
     _drop_unread(modules)
     out = []
     for module in modules:
-        _name_nets_after_outputs(module, by_name)
+        _name_nets(module, by_name)
         inline(module)
         group_registers(module)
         comment = comments.get(module.name, "")
@@ -71,7 +72,7 @@ def _name_ports(modules: list[Module], originals: Mapping[str, str]) -> None:
         names: dict[str, str] = {}
         for port in module.directions:
             numbered = re.fullmatch(r"([A-Za-z_]\w*)\$\d+", originals.get(port, ""))
-            wanted = numbered[1] if numbered else parts.get(port, port)
+            wanted = (numbered[1] if numbered else parts.get(port, port)).replace("__", "_")
             if wanted == port or wanted in module.directions or wanted in names.values():
                 continue
             names[port] = wanted
@@ -104,27 +105,37 @@ def _parts(module: Module) -> dict[str, str]:
     return found
 
 
-def _name_nets_after_outputs(module: Module, modules: Mapping[str, Module]) -> None:
-    """A net that an instance drives is called ``instance_port``."""
-    names: dict[str, str] = {}
-    taken = set(module.widths)
-    child: Module | None = None
-    instance = ""
+def _name_nets(module: Module, modules: Mapping[str, Module]) -> None:
+    """A net that an instance drives is called ``instance_port``; no other has two underscores in a row.
+
+    Of modules that are not among these, the outputs are those at nets without another source.
+    """
+    ends: list[tuple[str, str, str, str]] = []
+    instance = kind = ""
     for line in module.body:
         if match := INSTANCE.fullmatch(line):
-            child, instance = modules.get(match[1]), match[2]
-        elif child is not None and (match := CONNECTION.fullmatch(line)):
-            port, net = match[1], match[2]
-            wanted = f"{instance}_{port}".replace("__", "_")
-            if (
-                child.directions.get(port) == "output"
-                and net in module.widths
-                and net not in module.directions
-                and net not in names
-                and wanted not in taken
-            ):
-                names[net] = wanted
-                taken.add(wanted)
+            kind, instance = match[1], match[2]
+        elif match := CONNECTION.fullmatch(line):
+            ends.append((kind, instance, match[1], match[2]))
+    outputs = {(name, port) for name, m in modules.items() for port, way in m.directions.items() if way == "output"}
+    driven = {match[1] for line in module.body if (match := TARGET.match(line))}
+    driven |= {net for kind, _, port, net in ends if (kind, port) in outputs}
+    driven |= set(module.directions) | set(module.registers)
+
+    names: dict[str, str] = {}
+    taken = set(module.widths)
+
+    def name_net(net: str, wanted: str) -> None:
+        if net in module.widths and net not in module.directions and net not in names and wanted not in taken:
+            names[net] = wanted
+            taken.add(wanted)
+
+    for kind, instance, port, net in ends:
+        if (kind, port) in outputs or (kind not in modules and net not in driven):
+            name_net(net, f"{instance}_{port}".replace("__", "_"))
+    for net in module.widths:
+        if "__" in net:
+            name_net(net, net.replace("__", "_"))
     rename(module, names)
 
 
@@ -179,7 +190,7 @@ def _disconnect(module: Module, dropped: Mapping[str, set[str]]) -> None:
 def _drop_unread_wires(module: Module) -> None:
     while True:
         unread = Counter(name for line in module.body for name in IDENTIFIER.findall(line))
-        targets = [re.match(r"  assign (\w+)(?:\[[\d:]+\])? = ", line) for line in module.body]
+        targets = [TARGET.match(line) for line in module.body]
         unread.subtract(target[1] for target in targets if target)
         kept = []
         for line, target in zip(module.body, targets, strict=True):
@@ -202,8 +213,8 @@ def _port_order(name: str, direction: str) -> tuple[int, int, list[tuple[bool, i
     """Clock, reset, the streams that come in, other ports, the streams that go out."""
     if name in ("clk", "aclk", "rst", "aresetn"):
         return 0, ("clk" not in name), []
-    if re.match(r"s_axis|i\d*__", name):
+    if re.match(r"s_axis|i\d*_", name):
         return 1, 0, _natural(name)
-    if re.match(r"m_axis|o\d*__", name):
+    if re.match(r"m_axis|o\d*_", name):
         return 3, 0, _natural(name)
     return 2, direction == "output", _natural(name)

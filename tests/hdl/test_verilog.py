@@ -145,6 +145,21 @@ def test_the_verilog_has_plain_names_and_no_traces_of_its_making(text):
     assert "top_network_window window (" in text
 
 
+def test_streams_are_called_as_the_component_that_owns_them_calls_them(text):
+    assert "__" not in text
+    for module, out_width in [("top_network", 13), ("top_network_window", 72), ("top_network_gather", 32)]:
+        header = text[text.index(f"module {module} (") :].partition(");")[0]
+        assert re.findall(r"(input|output) +(?:wire|reg) +(?:\[(\d+):0\] )?([io]_\w+)", header) == [
+            ("input", "7", "i_payload"),
+            ("output", "", "i_ready"),
+            ("input", "", "i_valid"),
+            ("output", str(out_width - 1), "o_payload"),
+            ("input", "", "o_ready"),
+            ("output", "", "o_valid"),
+        ]
+    assert ".y(fold_window_y)" in text
+
+
 def test_comments_stand_above_their_modules(text):
     assert "// all components\n//\n// between two pins\nmodule top_network (\n" in text
     assert "// 3x3\nmodule top_network_window (\n" in text
