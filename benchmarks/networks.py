@@ -1,0 +1,129 @@
+"""Public networks on one board: compiled, simulated bit for bit, and (with --synth) synthesised.
+
+Run from anywhere: ``python benchmarks/networks.py [--quick] [--synth] [--target ultra96] [--only NAME ...]``. The
+networks are those of the folder that QCOMPILE_SHARED names (default: ``../shared`` beside the checkout). Rates and
+latencies are cycles measured in Verilator at the clock of the target; LUTs are estimates unless Yosys counted them.
+Writes docs/networks.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import qcompile
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = Path(os.environ.get("QCOMPILE_SHARED", ROOT.parent / "shared"))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network: the rate asked for, and what others published (with its kind: measured or estimated)."""
+
+    model: str
+    fps: float
+    published: str
+    quick: bool = False
+
+
+ROWS = (
+    Row("tfc_1w1a", 1_000_000, "FINN+: 5,272 LUT, 16 BRAM18 (estimated)", quick=True),
+    Row("tfc_1w2a", 1_000_000, "", quick=True),
+    Row("tfc_2w2a", 1_000_000, "", quick=True),
+    Row("kws_w3a3_mlperf", 57_000, "57,000/s on Pynq-Z2 (measured)", quick=True),
+    Row("bnnpynq_cnv_w1a1_cifar10", 10_600, "FINN+: 41,185 LUT, 195 BRAM18 (estimated)"),
+    Row("bnnpynq_cnv_w1a1_cifar10", 3_000, "3,000/s under 16,000 LUT"),
+    Row("mlperftiny_ad_int8", 10_000, "", quick=True),
+    Row("mlperftiny_kws_dscnn_int8", 1_000, ""),
+    Row("mlperftiny_resnet8_int8", 500, ""),
+    Row("mlperftiny_vww_mobilenet_int8", 100, ""),
+)
+
+
+def samples(model: str) -> np.ndarray:
+    with np.load(SHARED / "models" / f"{model}.io.npz") as held:
+        return np.asarray(held[next(name for name in held.files if name.startswith("in"))])
+
+
+def measure(row: Row, target: str, synth: bool, frames: int) -> dict[str, Any]:
+    started = time.process_time()
+    path = SHARED / "models" / f"{row.model}.onnx"
+    compiled = qcompile.compile(path, target=target, fps=row.fps, allow_oversize=True)
+    verify = compiled.verify(samples(row.model), count=frames)
+    report = compiled.report
+    clock = report["totals"]["clock_mhz"] * 1e6
+    measured = compiled.synthesize() if synth else None
+    lut = measured["lut"] if measured else report["totals"]["lut"]
+    fps = clock / verify["ii_cycles"]
+    return {
+        "network": row.model,
+        "fps": round(fps),
+        "latency_us": round(verify["latency_cycles"] / clock * 1e6, 1),
+        "lut": lut,
+        "bram18": measured["bram18"] if measured else report["totals"]["bram18"],
+        "lut_kind": "measured" if measured else "estimated",
+        "fits": report["fits"],
+        "fps_per_klut": round(fps / lut * 1000),
+        "frames": verify["rtl_samples"],
+        "mismatches": verify["rtl_mismatches"],
+        "published": row.published,
+        "cpu_seconds": round(time.process_time() - started),
+    }
+
+
+HEAD = "| network | frames/s (simulated) | latency us | LUT | BRAM18 | fits | frames/s per kLUT | exact | published |"
+
+
+def line(row: dict[str, Any]) -> str:
+    fits = "yes" if row["fits"] else "no"
+    exact = f"{row['frames']} of {row['frames']}" if row["mismatches"] == 0 else f"NO: {row['mismatches']} differ"
+    return (
+        f"| {row['network']} | {row['fps']:,} | {row['latency_us']:,} | {row['lut']:,} ({row['lut_kind']}) "
+        f"| {row['bram18']} | {fits} | {row['fps_per_klut']:,} | {exact} | {row['published']} |"
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="the small networks")
+    parser.add_argument("--synth", action="store_true", help="count LUTs with Yosys (many minutes)")
+    parser.add_argument("--target", default="ultra96")
+    parser.add_argument("--only", nargs="*", default=None, metavar="NAME")
+    parser.add_argument("--frames", type=int, default=4)
+    args = parser.parse_args()
+    if not (SHARED / "models").is_dir():
+        print(f"skipped: no networks in {SHARED} (set QCOMPILE_SHARED)")
+        return 0
+    chosen = [r for r in ROWS if (not args.quick or r.quick) and (args.only is None or r.model in args.only)]
+    lines = [HEAD, "|" + "---|" * 9]
+    print("\n".join(lines))
+    wrong = 0
+    for row in chosen:
+        try:
+            result = measure(row, args.target, args.synth, args.frames)
+        except qcompile.CompileError as error:
+            text = f"| {row.model} | refused: {str(error).splitlines()[0]} |"
+        else:
+            text = line(result)
+            wrong += bool(result["mismatches"])
+        lines.append(text)
+        print(text, flush=True)
+    if args.only is None:
+        flags = " --quick" * args.quick + " --synth" * args.synth
+        note = f"Made by `python benchmarks/networks.py{flags}`."
+        head = f"# Public networks on {args.target}\n\n{note} Frames per second are measured in simulation, at the "
+        head += "target's clock; LUTs and block RAMs are as labelled; published figures are others'.\n\n"
+        (ROOT / "docs" / "networks.md").write_text(head + "\n".join(lines) + "\n")
+    return int(wrong > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
