@@ -201,8 +201,17 @@ def verilog(graph: AdderGraph) -> str:
     lines = []
     for k, node in enumerate(graph.nodes, start=graph.inputs):
         sign = "-" if node.subtract else "+"
-        left = f"(v{node.left} <<< {node.left_shift})"
-        right = f"(v{node.right} <<< {node.right_shift})"
+        low, high, up, other = node.left, node.right, node.left_shift, node.right_shift
+        if up > other and not node.subtract:
+            low, high, up, other = high, low, other, up
+        if up == 0 and 0 < other < widths[k]:
+            # The low bits are wires; said so, because synthesis does not find it in a subtraction.
+            reach = max(widths[low], other + 1)
+            lines.append(f"  wire signed [{reach - 1}:0] e{k} = v{low};")
+            lines.append(f"  wire signed [{widths[k] - other - 1}:0] h{k} = (e{k} >>> {other}) {sign} v{high};")
+            lines.append(f"  wire signed [{widths[k] - 1}:0] v{k} = {{h{k}, e{k}[{other - 1}:0]}};")
+            continue
+        left, right = f"(v{node.left} <<< {node.left_shift})", f"(v{node.right} <<< {node.right_shift})"
         lines.append(f"  wire signed [{widths[k] - 1}:0] v{k} = {left} {sign} {right};")
     for column, output in enumerate(graph.outputs):
         width = 1 if output.source is None else widths[output.source] + output.shift + output.negate
