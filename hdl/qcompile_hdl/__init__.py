@@ -15,6 +15,7 @@ from .folded_scan import FoldedScan
 from .folded_window import FoldedWindow
 from .pipeline import StallPipeline
 from .reshape import Collect, Distribute
+from .rom import rom_verilog
 from .streams import Fork, Join, RegisterSlice
 from .verilog import to_verilog
 from .window import Window
@@ -38,5 +39,6 @@ __all__ = [
     "StreamFifo",
     "Window",
     "WindowScan",
+    "rom_verilog",
     "to_verilog",
 ]

@@ -15,6 +15,7 @@ from ._check import at_least, positive
 from ._counter import counter
 from .accumulate import Lane
 from .component import Component
+from .rom import read_in_sequence, rom_verilog
 
 Combine = Literal["add", "max", "none"]
 
@@ -46,6 +47,9 @@ class FoldedEngine(Component):
     memory in the others, while ``i.ready`` is 0. The engine stands still only while an output word waits for
     ``o.ready``, on which ``i.ready`` depends combinationally. The last output word of a vector is valid
     ``latency_cycles`` after its last word was accepted or replayed, and needs no further input.
+
+    Weights and params are ROMs within the engine, or with ``rom_prefix`` the modules of `rom_modules`, which large
+    ones should be.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class FoldedEngine(Component):
         weight_width: int = 0,
         params: Sequence[int] | None = None,
         param_width: int = 0,
+        rom_prefix: str | None = None,
     ) -> None:
         positive(in_width=in_width, vector_words=vector_words, repeats=repeats, groups=groups, lanes=len(lanes))
         for lane in lanes:
@@ -86,6 +91,7 @@ class FoldedEngine(Component):
         self.weight_width = weight_width
         self.params = params
         self.param_width = param_width
+        self.rom_prefix = rom_prefix
         super().__init__(
             {
                 "i": In(stream.Signature(unsigned(in_width))),
@@ -117,7 +123,7 @@ class FoldedEngine(Component):
         m.d.comb += enable.eq(~self.o.valid | self.o.ready)
 
         fetch, last_word, word = self._words(m, enable)
-        weight = _rom(m, "weight", self.weights, self.weight_width, enable & fetch)
+        weight = self._rom(m, "weight", enable & fetch)
         # Bit k: a word is k enabled cycles behind its fetch.
         flow = self._delays(m, enable, "word", fetch, 1 + self.partial.latency)
         partial = _bind(m, "partial", self.partial, enable, Cat(word, weight))
@@ -130,13 +136,32 @@ class FoldedEngine(Component):
         else:
             vector_read = flow[-2]
             sums = Cat(value.as_unsigned() for value in self._values(m, partial))
-        param = _rom(m, "param", self.params, self.param_width, enable & vector_read)
+        param = self._rom(m, "param", enable & vector_read)
         flow += self._delays(m, enable, "result", flow[-1], self.finish.latency)[1:]
         m.d.comb += [
             self.o.payload.eq(_bind(m, "finish", self.finish, enable, Cat(sums, param))),
             self.o.valid.eq(flow[-1]),
         ]
         return m
+
+    def rom_modules(self) -> dict[str, str]:
+        """Name to text of the Verilog modules that the engine needs for its ROMs: none without ``rom_prefix``."""
+        if self.rom_prefix is None:
+            return {}
+        return {
+            f"{self.rom_prefix}_{name}": rom_verilog(f"{self.rom_prefix}_{name}", words, width)
+            for name, words, width in (
+                ("weight", self.weights, self.weight_width),
+                ("param", self.params, self.param_width),
+            )
+            if words is not None and len(words) > 1
+        }
+
+    def _rom(self, m: Module, name: Literal["weight", "param"], step: Any) -> Any:
+        words, width = {"weight": (self.weights, self.weight_width), "param": (self.params, self.param_width)}[name]
+        if words is None:
+            return Const(0, 0)
+        return read_in_sequence(m, name, words, width, step, self.rom_prefix and f"{self.rom_prefix}_{name}")
 
     def _words(self, m: Module, enable: Any) -> tuple[Any, Any, Any]:
         """Whether the next word is fetched, whether it is the last of its vector, and the word fetched before."""
@@ -235,18 +260,6 @@ def _check_widths(name: str, datapath: Datapath, in_width: int, out_width: int) 
         raise ValueError(
             f"{name} must take {in_width} and give {out_width} bits, not {datapath.in_width} and {datapath.out_width}"
         )
-
-
-def _rom(m: Module, name: str, words: Sequence[int] | None, width: int, step: Any) -> Any:
-    """One word after the other, the first after the first step, then from the beginning again."""
-    if words is None or len(words) == 1:
-        return Const(words[0] if words else 0, width)
-    m.submodules[f"{name}_rom"] = memory = Memory(shape=unsigned(width), depth=len(words), init=words)
-    read = memory.read_port()
-    address, _ = counter(m, f"{name}_address", len(words), step)
-    word = Signal(width, name=name)
-    m.d.comb += [read.en.eq(step), read.addr.eq(address), word.eq(read.data)]
-    return word
 
 
 def _bind(m: Module, name: str, datapath: Datapath, enable: Any, x: Any) -> Any:
