@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from math import ceil, prod
 
-from qcompile.ir import hardware
+from qcompile.ir import datapath, hardware
 from qcompile.ir.graph import Node
 from qcompile.schedule.balance import folded_scan, window_scan
 from qcompile.schedule.cells import luts
@@ -14,6 +14,11 @@ from qcompile.targets import Family, Target
 
 _SMALL_ROM = 128  # words; a ROM of more is block RAM
 _BRAM_SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))  # words, bits
+_BLOCK_COST = 129  # LUTs that memory_libmap sets a block RAM equal to (techlibs/xilinx/brams_xcu.txt)
+_ROM_BITS = 1 << 14  # a registered table of at least that becomes block RAM
+_BLOCK_ROM = (Family.ULTRASCALE_PLUS, Family.SERIES_7)
+_LUTS_PER_COUNTER_BIT = 2.2  # of the window's control: increment, comparison with the end, reset
+_LUTS_PER_MASKED_BIT = 0.5  # an AND that half of the adders behind it take in
 _LUT_RAM = {Family.ULTRASCALE_PLUS: 64, Family.SERIES_7: 64, Family.ECP5: 16, Family.GOWIN: 16, Family.ICE40: 0}
 
 
@@ -87,11 +92,18 @@ def _counter(count: int) -> Cost:
 
 
 def _memory(depth: int, width: int, target: Target) -> Cost:
-    """A simple dual-port memory: LUT RAM while shallow, else 18 Kibit blocks."""
+    """A simple dual-port memory with registered reads: LUT RAM while that is the cheaper, else 18 Kibit blocks."""
+    blocks = _blocks(depth, width)
     small = _LUT_RAM[target.family]
-    if small and depth <= 2 * small:
-        return Cost(lut=ceil(depth / small) * width * (1.2 if small == 64 else 2.0), ff=width)
-    return Cost(bram18=_blocks(depth, width))
+    if small == 64:
+        across = 14 if depth <= 32 else 7  # bits of a RAM32M16 and of a RAM64M8, eight LUTs each
+        banks = ceil(depth / small)
+        rams = banks * ceil(width / across) * 8
+        if rams + 2 * width * (banks - 1) < _BLOCK_COST * blocks:
+            return Cost(lut=rams + (1.0 + banks / 8 if banks > 1 else 0.0) * width, ff=width)
+    elif small and depth <= 2 * small:
+        return Cost(lut=ceil(depth / small) * width * 2.0, ff=width)
+    return Cost(bram18=blocks)
 
 
 def _blocks(depth: int, width: int) -> int:
@@ -100,15 +112,19 @@ def _blocks(depth: int, width: int) -> int:
 
 
 def _window(op: hardware.SlidingWindow, operand: hardware.Stream, result: hardware.Stream, target: Target) -> Cost:
+    """Shift registers along each row of the kernel, the line memory, and the counters of scan and windows."""
     scan = window_scan(op)
-    rows, columns = op.window.kernel
-    span = (columns - 1) * op.window.dilations[1] + 1
-    cost = Cost(ff=rows * span * operand.width + 2 * operand.width, lut=30.0, adders=0)
+    rows = op.window.kernel[0]
+    counters = [scan.row_steps, scan.height, op.window.strides[0] * scan.row_steps, *scan.out_shape]
+    cost = Cost(ff=rows * (scan.reach[1] + 1) * operand.width)
     if rows > 1:
-        cost += _memory(scan.memory_depth, (rows - 1) * operand.width, target)
+        cost += _memory(scan.memory_depth, (rows - 1) * operand.width, target) + Cost(ff=operand.width)
+        counters += [scan.memory_depth, scan.memory_depth]
+    bits = sum(max(count - 1, 1).bit_length() for count in counters) + (4 if rows > 1 else 1)
     if op.window.padded:  # every tap that can lie outside is replaced there
-        cost += Cost(lut=0.5 * prod(op.window.kernel) * operand.width)
-    return cost + _counter(op.height) + _counter(op.width) + Cost(lut=20, ff=20)
+        taps = prod(op.window.kernel)
+        cost += Cost(lut=_LUTS_PER_MASKED_BIT * taps * operand.width, ff=2 * taps)
+    return cost + Cost(lut=_LUTS_PER_COUNTER_BIT * bits, ff=bits)
 
 
 def _folded_window(op: hardware.FoldedWindow, operand: hardware.Stream, target: Target) -> Cost:
@@ -142,5 +158,14 @@ def _rom(memory: Memory, target: Target) -> Cost:
 
 def _datapath(path: Datapath, target: Target) -> Cost:
     types = path.graph.types
-    lut = sum(luts(n, [types[i] for i in n.inputs], types[n.name], target) for n in path.graph.nodes)
-    return Cost(lut=lut + 2, ff=path.registers + path.latency, adders=path.adders)
+    lut, held, blocks = 2.0, path.registers + path.latency, 0
+    for node in path.graph.nodes:
+        result = types[node.name]
+        if isinstance(node.op, datapath.Lookup) and target.family in _BLOCK_ROM:
+            inputs = types[node.inputs[0]].width
+            if result.width << inputs >= _ROM_BITS and path.last_read[node.name] > path.stage_of[node.name]:
+                blocks += _blocks(1 << inputs, result.width)  # the block's own output register is the first one
+                held -= result.width
+                continue
+        lut += luts(node, [types[i] for i in node.inputs], result, target)
+    return Cost(lut=lut, ff=held, bram18=blocks, adders=path.adders)

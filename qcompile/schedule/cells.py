@@ -1,0 +1,89 @@
+"""LUTs of one datapath operation, as Yosys maps the Verilog of it.
+
+The figures are those of single operations between registers, synthesized for UltraScale+ (`synth_xilinx`), for
+all of which `benchmarks/resources.py --operations` prints formula and measurement. A LUT in front of a carry
+chain is only there where the sum of two variable bits is formed; where one operand ends (or is a constant), its
+bit goes into the chain as it is, inverted at most. Families with four-input LUTs have one LUT per bit of a carry
+chain, whatever it adds, and more of them for other logic.
+"""
+
+from __future__ import annotations
+
+from qcompile.ir import datapath
+from qcompile.ir.graph import Node
+from qcompile.numerics.span import Span
+from qcompile.targets import Family, Target
+
+_FREE_CARRY = (Family.ULTRASCALE_PLUS, Family.SERIES_7)
+_LUT4_LOGIC = 1.6  # four-input LUTs in place of one of six inputs, for logic that is not a carry chain
+
+
+def luts(node: Node, operands: list[Span], result: Span, target: Target) -> float:
+    """LUTs of an operation; nothing where its result is constant."""
+    if result.size == 1:
+        return 0.0
+    carried = _carry_luts(node.op, operands, result)
+    if carried is not None:
+        sparse, every = carried
+        return float(max(0, sparse if target.family in _FREE_CARRY else every))
+    logic = _logic_luts(node.op, operands, result)
+    return logic if target.lut_inputs >= 6 else logic * _LUT4_LOGIC
+
+
+def _carry_luts(op: object, operands: list[Span], result: Span) -> tuple[int, int] | None:
+    """``(LUTs in front of the chain, bits of the chain)`` of an operation that adds; None for others."""
+    match op:
+        case datapath.ShiftAdd(subtract=False):
+            low = max(op.left_shift, op.right_shift)
+            return _common_bits(op, operands, result) - low, result.width - low
+        case datapath.ShiftAdd(left_shift=left, right_shift=right):
+            bits = result.width - right
+            if left <= right:
+                return bits, bits
+            # -b alone: its lowest bit is that of b; between the two operands there is only its sign.
+            gap = max(0, left - right - operands[1].width)
+            return bits - 1 - gap, bits
+        case datapath.AddConstant(value=value):
+            zeros = (value & -value).bit_length() - 1
+            bits = operands[0].width - zeros
+            ones = abs(value).bit_count()
+            return (ones if value > 0 else bits - ones + 1), result.width - zeros
+        case datapath.Negate():
+            return operands[0].width - 1, operands[0].width
+        case datapath.RoundEven(amount=amount):
+            return max(1, amount - 1), operands[0].width
+    return None
+
+
+def _common_bits(op: datapath.ShiftAdd, operands: list[Span], result: Span) -> int:
+    """The end of the bits that both operands have, repeated signs counted once."""
+    ends = [span.width + shift for span, shift in zip(operands, (op.left_shift, op.right_shift), strict=True)]
+    longest = min(result.width, max(ends))
+    return min([longest, *(end for span, end in zip(operands, ends, strict=True) if not span.signed)])
+
+
+def _logic_luts(op: object, operands: list[Span], result: Span) -> float:
+    """Six-input LUTs of an operation that does not add."""
+    widest = max([result.width, *(o.width for o in operands)])
+    match op:
+        case datapath.Clamp():
+            # Per bit of the result one LUT, which sees the sign and whether the bits above it agree.
+            return result.width + max(0, widest - result.width - 2) / 2
+        case datapath.Greater():
+            return min(widest - 1, widest / 2 + 2)
+        case datapath.Maximum():
+            return min(2 * widest - 2, 1.5 * widest + 1) if widest > 1 else 1.0
+        case datapath.AtLeast(value=value):
+            bits = operands[0].width - ((value & -value).bit_length() - 1 if value else operands[0].width - 1)
+            return 1.0 if bits <= 6 else bits / 3
+        case datapath.Select() | datapath.BoothDigit():
+            return float(result.width)
+        case datapath.Xnor():
+            return 0.5
+        case datapath.CountOnes():
+            return max(0.6 * len(operands), 1.5 * len(operands) - 5)
+        case datapath.Lookup():
+            inputs = operands[0].width
+            # Four tables of six inputs and their multiplexer (MUXF7, MUXF8) are free of overhead, more are not.
+            return result.width * (0.9 if inputs <= 6 else 2.0 ** (inputs - 6) * (1.0 if inputs <= 8 else 1.4))
+    return 0.0
