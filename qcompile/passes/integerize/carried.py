@@ -171,7 +171,7 @@ def common_unit(values: list[Fraction]) -> Fraction:
     if not held:
         return Fraction(1)
     denominator = reduce(lcm, (v.denominator for v in held))
-    return Fraction(reduce(gcd, (v.numerator * (denominator // v.denominator) for v in held)), denominator)
+    return Fraction(reduce(gcd, (v.numerator * (denominator // v.denominator) for v in held), 0), denominator)
 
 
 def integer_weights(known: Known, out_axis: int) -> tuple[npt.NDArray[Any], list[Fraction]]:

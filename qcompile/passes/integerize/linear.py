@@ -30,7 +30,7 @@ def conv(build: Builder, node: Node) -> Value:
     fill = int(-offset / scale) if zero else 0
     weights, scales = _weights(build, node, 1, out_axis=0)
     kernel = Array(weights.transpose(2, 3, 1, 0))
-    source, window = _with_pads(build, x.node, op.window, fill)
+    source, window, fill = _with_pads(build, x.node, op.window, fill)
     name = build.emit(
         node.name, integer.Conv(kernel, window, op.groups, fill), (source,), merge_origins(x.origin, node.origin)
     )
@@ -40,17 +40,18 @@ def conv(build: Builder, node: Node) -> Value:
     return Carried(name, shape, index, (_accumulator(scale, offset, scales, sums),))
 
 
-def _with_pads(build: Builder, name: str, window: Window, fill: int) -> tuple[str, Window]:
-    """A pad in front of the window (a 1x1 sum) with the same fill becomes the window's own."""
+def _with_pads(build: Builder, name: str, window: Window, fill: int) -> tuple[str, Window, int]:
+    """A pad in front of the window (a 1x1 sum) becomes the window's own, unless that has one of another code."""
     node = build.nodes[[n.name for n in build.nodes].index(name)]
     if not isinstance(node.op, integer.SumPool) or node.op.window.kernel != (1, 1) or not node.op.window.padded:
-        return name, window
+        return name, window, fill
     if node.op.window.strides != (1, 1) or (window.padded and node.op.fill != fill):
-        return name, window
+        return name, window, fill
     pads = tuple(a + b for a, b in zip(window.pads, node.op.window.pads, strict=True))
-    if any(p >= e for p, e in zip(pads, (*window.extent, *window.extent), strict=True)) or node.op.fill != fill:
-        return name, window  # a window must not lie in the padding alone
-    return node.inputs[0], Window(window.kernel, window.strides, pads, window.dilations)  # type: ignore[arg-type]
+    if any(p >= e for p, e in zip(pads, (*window.extent, *window.extent), strict=True)):
+        return name, window, fill  # a window must not lie in the padding alone
+    own = Window(window.kernel, window.strides, pads, window.dilations)  # type: ignore[arg-type]
+    return node.inputs[0], own, node.op.fill
 
 
 def _weights(build: Builder, node: Node, position: int, out_axis: int) -> tuple[npt.NDArray[np.int64], list[Fraction]]:
