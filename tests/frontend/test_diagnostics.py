@@ -307,6 +307,8 @@ ATTRIBUTES = [
         "max_val:",
         "use a max_val that the format can represent",
     ),
+    (f"{QONNX}:FloatQuant", "x s e m b", FLOAT_QUANT | {"e": F(99)}, {}, "exponent 99 bits", "1 to 8 exponent bits"),
+    (f"{QONNX}:Quant", "x s z b", QUANT | {"b": F(1e9)}, {}, "a bit width of 1e+09", "1 to 64 bits"),
     (f"{QONNX}:MultiThreshold", "x t", {"t": np.ones((1, 2), F)}, {"out_scale": -1.0}, "out_scale -1", "positive"),
 ]
 

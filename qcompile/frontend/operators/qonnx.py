@@ -49,6 +49,8 @@ def _on_grid(call: Call, x: Known | Live, grid: Grid) -> Value:
 
 def _limits(call: Call, bits: float, signed: bool, narrow: bool) -> tuple[int, int]:
     """QONNX clamps before rounding, to bounds that need not be integers; rounded, they bound the codes."""
+    if not 1 <= bits <= 64:
+        raise call.refuse("QC104", f"a bit width of {bits:g}", "1 to 64 bits are supported")
     top = Fraction(2.0 ** (bits - 1)) if signed else Fraction(2.0**bits)
     high = top - 1 if signed or not narrow else top - 2
     low = (1 - top if narrow else -top) if signed else Fraction(0)
@@ -109,6 +111,12 @@ def float_quant(call: Call) -> Value:
     if not call.attribute("saturation", 1):
         raise call.refuse("QC104", "saturation=0", "saturating formats are supported; export with saturation=1")
     e, m, b = int(exponent), int(mantissa), int(bias)
+    if not (1 <= e <= 8 and 0 <= m <= 23 and abs(b) <= 1024):
+        raise call.refuse(
+            "QC104",
+            f"exponent {e} bits, mantissa {m} bits, bias {b}",
+            "1 to 8 exponent bits, up to 23 mantissa bits and a bias within 1024 are supported",
+        )
     largest = (2 - Fraction(1, 2**m)) * Fraction(2) ** (2**e - 1 - b)
     if call.has(5) and call.constant(5, "max_val").size:
         largest = min(largest, Fraction(call.number(5, "max_val")))
@@ -134,7 +142,10 @@ def trunc(call: Call) -> Value:
     rounding = _rounding(call, "FLOOR")
     integer = call.quantize(x, Grid(Quantizer((scale,), (zero,), zero_first=True)), part="input")
     if len(call.node.input) < 7:
-        t = Fraction(2) ** int(call.number(3, "input bit width") - call.number(4, "output bit width"))
+        dropped = call.number(3, "input bit width") - call.number(4, "output bit width")
+        if not abs(dropped) <= 64:
+            raise call.refuse("QC104", f"{dropped:g} bits to drop", "up to 64 bits are supported")
+        t = Fraction(2) ** int(dropped)
         low = high = None
         out_scale, out_zero = scale, zero
     else:
