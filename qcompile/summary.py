@@ -8,7 +8,7 @@ from qcompile.ir import hardware, integer
 from qcompile.ir.graph import Graph, Node
 from qcompile.numerics.span import Span
 from qcompile.report.schema import SCHEMA_VERSION
-from qcompile.schedule.balance import initiation_interval, trace
+from qcompile.schedule.trace import initiation_interval, trace
 from qcompile.schedule.design import Design, Layer
 from qcompile.schedule.estimate import Cost, layer_costs
 from qcompile.targets import Target, fit

@@ -7,10 +7,11 @@ from math import ceil, prod
 
 from qcompile.ir import datapath, hardware
 from qcompile.ir.graph import Node
-from qcompile.schedule.balance import folded_scan, window_scan
 from qcompile.schedule.cells import luts
 from qcompile.schedule.design import Datapath, Design, Memory
+from qcompile.schedule.trace import folded_scan, window_scan
 from qcompile.targets import Family, Target
+from qcompile_hdl.window_scan import WindowScan
 
 _SMALL_ROM = 128  # words; a ROM of more is block RAM
 _BRAM_SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))  # words, bits
@@ -18,7 +19,6 @@ _BLOCK_COST = 129  # LUTs that memory_libmap sets a block RAM equal to (techlibs
 _ROM_BITS = 1 << 14  # a registered table of at least that becomes block RAM
 _BLOCK_ROM = (Family.ULTRASCALE_PLUS, Family.SERIES_7)
 _LUTS_PER_COUNTER_BIT = 2.2  # of the window's control: increment, comparison with the end, reset
-_LUTS_PER_MASKED_BIT = 0.5  # an AND that half of the adders behind it take in
 _LUT_RAM = {Family.ULTRASCALE_PLUS: 64, Family.SERIES_7: 64, Family.ECP5: 16, Family.GOWIN: 16, Family.ICE40: 0}
 
 
@@ -121,10 +121,24 @@ def _window(op: hardware.SlidingWindow, operand: hardware.Stream, result: hardwa
         cost += _memory(scan.memory_depth, (rows - 1) * operand.width, target) + Cost(ff=operand.width)
         counters += [scan.memory_depth, scan.memory_depth]
     bits = sum(max(count - 1, 1).bit_length() for count in counters) + (4 if rows > 1 else 1)
-    if op.window.padded:  # every tap that can lie outside is replaced there
-        taps = prod(op.window.kernel)
-        cost += Cost(lut=_LUTS_PER_MASKED_BIT * taps * operand.width, ff=2 * taps)
+    masked = _masked_taps(scan)
+    cost += Cost(lut=float(masked * operand.width), ff=masked)
     return cost + Cost(lut=_LUTS_PER_COUNTER_BIT * bits, ff=bits)
+
+
+def _masked_taps(scan: WindowScan) -> int:
+    """Taps of the window that lie in the padding at some position: each bit of them is an AND with a flag."""
+    sizes = (scan.height, scan.width)
+    always = [
+        sum(
+            0 <= tap * scan.dilation[axis] - scan.pads[axis]
+            and (scan.out_shape[axis] - 1) * scan.stride[axis] + tap * scan.dilation[axis] - scan.pads[axis]
+            < sizes[axis]
+            for tap in range(scan.kernel[axis])
+        )
+        for axis in (0, 1)
+    ]
+    return prod(scan.kernel) - prod(always)
 
 
 def _folded_window(op: hardware.FoldedWindow, operand: hardware.Stream, target: Target) -> Cost:

@@ -10,7 +10,7 @@ from networks import NETWORKS
 
 from qcompile.ir import integer
 from qcompile.ir.graph import Graph
-from qcompile.schedule.balance import initiation_interval, trace
+from qcompile.schedule.trace import initiation_interval, trace
 
 PINS = 2
 """Cycles of the register slices behind the input pins and before the output pins."""

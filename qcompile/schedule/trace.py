@@ -1,0 +1,141 @@
+"""When every beat of every stream appears, and which beats of an earlier stream it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from qcompile.ir import hardware
+from qcompile.ir.graph import Graph
+from qcompile_hdl.folded_scan import FoldedScan, Order
+from qcompile_hdl.window_scan import WindowScan
+
+
+@dataclass(frozen=True, eq=False)
+class Timing:
+    """For each beat of a stream's frame the cycle it appears in.
+
+    Cycles count from the first input beat, with one input beat per cycle and no stalls. ``latency`` is the part
+    of a beat's way that is spent in pipelines: cycles that no input beat shortens.
+    """
+
+    cycle: npt.NDArray[np.int64]
+    latency: int
+
+
+def window_scan(op: hardware.SlidingWindow) -> WindowScan:
+    window = op.window
+    return WindowScan(op.height, op.width, window.kernel, window.strides, window.pads, window.dilations)
+
+
+def folded_scan(op: hardware.FoldedWindow) -> FoldedScan:
+    window = op.window
+    order: Order = "channel" if op.order == "channel" else "window"
+    return FoldedScan(
+        op.folds, op.height, op.width, window.kernel, window.strides, window.pads, window.dilations, order
+    )
+
+
+def trace(graph: Graph, latencies: Mapping[str, int] = MappingProxyType({})) -> dict[str, Timing]:
+    """When every beat of every stream appears in a frame that nothing stalls.
+
+    ``latencies``: register stages of datapaths by name, for engines whose node does not hold them.
+    """
+    timing: dict[str, Timing] = {}
+    types = graph.types
+    for node in graph.nodes:
+        op = node.op
+        assert isinstance(op, hardware.HardwareOp)
+        beats = types[node.name].beats
+        sources = [timing[name] for name in node.inputs]
+        if isinstance(op, hardware.Input):
+            timing[node.name] = Timing(np.arange(beats), 0)
+            continue
+        last = operand_beats(op, beats) - 1
+        pace = np.arange(beats)
+        match op:
+            case hardware.SlidingWindow():
+                scan = window_scan(op)
+                pace = np.array([scan.step_of(k) for k in range(beats)])
+                latency = 1 if op.window.kernel[0] == 1 else 2  # without line memory nothing waits for a read
+            case hardware.FoldedWindow():
+                latency = 3
+            case hardware.FoldedEngine(vector=vector):
+                pace = pace * vector
+                latency = latencies.get(op.partial, 0) + latencies.get(op.finish, 0) + 3
+            case hardware.Pipeline():
+                latency = op.latency
+            case _:
+                latency = 0 if isinstance(op, hardware.Output) else 1
+        arrival = np.max([s.cycle[last] for s in sources], axis=0) + latency
+        if isinstance(op, hardware.FoldedEngine):
+            arrival = arrival + (np.arange(beats) % op.repeats) * op.vector
+        cycle = np.maximum.accumulate(arrival - pace) + pace
+        timing[node.name] = Timing(cycle, max(s.latency for s in sources) + latency)
+    return timing
+
+
+def needs(graph: Graph, source: str) -> dict[str, npt.NDArray[np.int64]]:
+    """For every stream behind ``source``: the beats of ``source`` that each of its own beats needs."""
+    types = graph.types
+    needed = {source: np.arange(1, types[source].beats + 1)}
+    for node in graph.nodes:
+        operands = [needed[name] for name in node.inputs if name in needed]
+        if operands:
+            assert isinstance(node.op, hardware.HardwareOp)
+            last = operand_beats(node.op, types[node.name].beats) - 1
+            needed[node.name] = np.max([beats[last] for beats in operands], axis=0)
+    return needed
+
+
+def operand_beats(op: hardware.HardwareOp, beats: int) -> npt.NDArray[np.int64]:
+    """For each of ``beats`` beats of a result, how many of its operand's must have arrived."""
+    count = np.arange(beats)
+    match op:
+        case hardware.SlidingWindow():
+            scan = window_scan(op)
+            return np.array([scan.needed_inputs(k) for k in range(beats)])
+        case hardware.FoldedWindow():
+            return _folded_window_beats(op)
+        case hardware.FoldedEngine(vector=vector, repeats=repeats):
+            return (count // repeats + 1) * vector
+    return np.array([op.needed(k) for k in range(beats)])
+
+
+def _folded_window_beats(op: hardware.FoldedWindow) -> npt.NDArray[np.int64]:
+    """A tap is read as soon as it is there, whatever comes behind it in the window."""
+    window = op.window
+    rows, columns = window.output_size(op.height, op.width)
+    top, left = window.pads[:2]
+    row = np.arange(rows)[:, None] * window.strides[0] + np.arange(window.kernel[0]) * window.dilations[0] - top
+    column = np.arange(columns)[:, None] * window.strides[1] + np.arange(window.kernel[1]) * window.dilations[1] - left
+    # axes: row, column, kernel row, kernel column, fold
+    at = (row[:, None, :, None, None] * op.width + column[None, :, None, :, None]) * op.folds + np.arange(op.folds) + 1
+    inside = (row >= 0) & (row < op.height)
+    within = (column >= 0) & (column < op.width)
+    at = np.where(inside[:, None, :, None, None] & within[None, :, None, :, None], at, 1)
+    if op.order == "channel":
+        at = at.transpose(0, 1, 4, 2, 3)
+    return np.maximum.accumulate(at.ravel())
+
+
+def initiation_interval(graph: Graph) -> int:
+    """Cycles from one frame's first input beat to the next one's, nothing stalling."""
+    types = graph.types
+    paces = [1]
+    for node in graph.nodes:
+        paces.append(types[node.name].beats)
+        match node.op:
+            case hardware.SlidingWindow():
+                paces.append(window_scan(node.op).steps)
+            case hardware.FoldedWindow():
+                paces.append(folded_scan(node.op).cycles_per_frame)
+            case hardware.FoldedEngine(vector=vector):
+                paces.append(types[node.name].beats * vector)
+            case _:
+                pass
+    return max(paces)
