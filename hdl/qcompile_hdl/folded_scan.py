@@ -23,8 +23,8 @@ class FoldedScan:
 
     ``depth`` is the size of the line memory in words. By default it is just so large that the next window of a
     frame can be complete when one has been read, so that only the start of a frame waits for input;
-    ``seamless_words`` avoids that too, ``least_words`` is the minimum. In any case the size is rounded up to a
-    power of two, which saves logic, where memory blocks are not smaller or the difference is at most an eighth.
+    ``seamless_words`` avoids that too, ``least_words`` is the minimum. In any case the size is rounded up to what
+    saves logic and, since memories come in blocks, hardly any memory: `memory_words`.
     """
 
     folds: int
@@ -100,14 +100,20 @@ class FoldedScan:
 
     @property
     def memory_words(self) -> int:
-        """Words of the line memory."""
+        """Words of the line memory: a power of two up to a block's size or where that is at most an eighth more, else
+        a multiple of a large one.
+        """
         words = self.depth
         if words is None:
             # Small windows are read before the next can have arrived.
             small = self.window_words <= self.stride[1] * self.folds
             words = self.least_words + (self.window_words if small else max(0, *self.advances[:2]))
         power = 1 << (words - 1).bit_length()
-        return power if power <= max(self.BLOCK_WORDS, words + words // 8) else words
+        if power <= max(self.BLOCK_WORDS, words + words // 8):
+            return power
+        # Only the upper bits of an address then wrap by arithmetic.
+        granule = max(1, min(self.BLOCK_WORDS, power // 16))
+        return -(-words // granule) * granule
 
     @property
     def reserve_words(self) -> int:

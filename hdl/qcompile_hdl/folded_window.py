@@ -106,10 +106,9 @@ class FoldedWindow(Component):
             tap.eq(read.data),
         ]
         with m.If(accept):
-            m.d.sync += write_place.eq(self._moved(m, write_place, [], [1]))
+            m.d.sync += write_place.eq(Mux(write_place == depth - 1, 0, write_place + 1))
         with m.If(step):
-            taps = list(loops.values())
-            m.d.sync += read_place.eq(self._moved(m, read_place, taps, self._jumps(taps)))
+            m.d.sync += read_place.eq(self._moved(m, read_place, list(loops.values())))
 
         shows_padding = Signal(reset_less=True)
         with m.If(enable):
@@ -179,15 +178,17 @@ class FoldedWindow(Component):
         ]
         return ~beyond_tap[-1]
 
-    def _moved(self, m: Module, place: Any, loops: list[_Loop], jumps: list[int]) -> Any:
+    def _moved(self, m: Module, place: Any, loops: list[_Loop]) -> Any:
         """``place`` in the circular memory after the jump of the loop that turns."""
         depth = self.scan.memory_words
+        jumps = self._jumps(loops)
         if depth & (depth - 1) == 0:
             return place + self._turning(loops, [jump % depth for jump in jumps])
-        # Already less the depth: negative where it does not wrap.
-        wrapped = Signal(signed(depth.bit_length() + 1), name=f"{place.name}_wrapped")
+        # Already less the depth: negative where it does not wrap. The depth's lower bits are 0.
+        wrapped = Signal(signed(depth.bit_length() + 1))
         m.d.comb += wrapped.eq(place + self._turning(loops, [jump % depth - depth for jump in jumps]))
-        return Mux(wrapped < 0, wrapped + depth, wrapped)
+        low = (depth & -depth).bit_length() - 1
+        return Cat(wrapped[:low], (wrapped[low:] + Mux(wrapped[-1], depth >> low, 0))[: len(place) - low])
 
     def _outside(self, m: Module, loops: dict[str, _Loop], axis: int) -> Any:
         """Whether the present tap lies above or below the image (axis 0), left or right of it (1)."""
