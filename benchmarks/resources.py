@@ -75,6 +75,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="the two smallest designs")
     parser.add_argument("--operations", action="store_true", help="single datapath operations instead of networks")
     parser.add_argument("--only", metavar="TEXT", default="", help="the cases whose title holds TEXT")
+    parser.add_argument("--kept", action="store_true", help="only designs whose measurement is kept")
     parser.add_argument("--shared", type=Path, default=os.environ.get("QCOMPILE_SHARED", ROOT.parent / "shared"))
     parser.add_argument("--write", action="store_true", help=f"render {PAGE.relative_to(ROOT)}")
     options = parser.parse_args()
@@ -88,7 +89,11 @@ def main() -> int:
         if not model.exists():
             missing.append(f"{case}: skipped, {model} not found")
             continue
-        found.append(table(case, *measured(case, model, Path(options.shared))))
+        report, counted = measured(case, model, Path(options.shared), options.kept)
+        if counted is None:
+            missing.append(f"{case}: skipped, not synthesized yet")
+            continue
+        found.append(table(case, report, counted))
         print(found[-1].text, flush=True)
     print("\n".join(missing))
     bad = [line for result in found for line in result.bad]
@@ -102,8 +107,8 @@ def example(name: str) -> Path:
     return ROOT / "examples" / name
 
 
-def measured(case: Case, model: Path, shared: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The report of a compile, and what Yosys says."""
+def measured(case: Case, model: Path, shared: Path, kept_only: bool) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The report of a compile, and what Yosys says (None where it would have to run first)."""
     if case.images:
         samples = np.load(shared / "data" / case.images)["x_calib"][:, None].astype(np.float32)
     else:
@@ -115,6 +120,8 @@ def measured(case: Case, model: Path, shared: Path) -> tuple[dict[str, Any], dic
     assert compiled.hardware is not None
     digest = hashlib.sha256(json.dumps([compiled.hardware.rtl.files, case.target]).encode()).hexdigest()[:16]
     kept = ROOT / "build" / "resources" / f"{digest}.json"
+    if not kept.exists() and kept_only:
+        return compiled.report, None
     if not kept.exists():
         start = time.time()
         result = compiled.synthesize() | {"seconds": round(time.time() - start)}

@@ -131,9 +131,9 @@ def _masked_taps(scan: WindowScan) -> int:
     sizes = (scan.height, scan.width)
     always = [
         sum(
-            0 <= tap * scan.dilation[axis] - scan.pads[axis]
-            and (scan.out_shape[axis] - 1) * scan.stride[axis] + tap * scan.dilation[axis] - scan.pads[axis]
-            < sizes[axis]
+            scan.pads[axis]
+            <= tap * scan.dilation[axis]
+            < sizes[axis] + scan.pads[axis] - (scan.out_shape[axis] - 1) * scan.stride[axis]
             for tap in range(scan.kernel[axis])
         )
         for axis in (0, 1)
