@@ -15,6 +15,7 @@ from qcompile.emulator.linear import fused
 from qcompile.emulator.numbers import Numbers, from_planar, storage, to_planar
 from qcompile.ir import integer
 from qcompile.ir.graph import Graph, Node
+from qcompile.numerics.curves import CURVES
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,9 @@ class Emulator:
         offset = np.array([float(o) for o in op.offset])
         real = np.asarray(codes, np.float64) * scale + offset
         values = real.reshape(len(codes), -1)[:, op.order.values.ravel()].reshape(-1, *op.onnx_shape)
-        if op.host == "softmax":
+        if op.host in CURVES:
+            values = CURVES[op.host].fast(values)
+        elif op.host == "softmax":
             powers = np.exp(values - values.max(axis=-1, keepdims=True))
             values = powers / powers.sum(axis=-1, keepdims=True)
         return values if op.grid is None else op.grid.values(op.grid.codes(values))

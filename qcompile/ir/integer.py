@@ -18,17 +18,24 @@ import numpy.typing as npt
 from qcompile.ir.array import Array
 from qcompile.ir.graph import IRError, Level, Op
 from qcompile.ir.window import Window
+from qcompile.numerics.bipolar import BipolarQuantizer
 from qcompile.numerics.function import Affine, Clamp, Curve, Leaky, ScalarFunction
+from qcompile.numerics.minifloat import MiniFloatQuantizer
 from qcompile.numerics.quantizer import Quantizer
 from qcompile.numerics.rounding import Rounding, round_exact
 from qcompile.numerics.span import Span, union
+from qcompile.numerics.thresholds import ThresholdQuantizer
 
 Ints = npt.NDArray[Any]
 """Object array of Python ints."""
 
 INTEGER = Level("integer")
 PARAMETERS: dict[str, type] = {
-    cls.__name__: cls for cls in (Window, Quantizer, Rounding, Span, ScalarFunction, Affine, Clamp, Leaky, Curve)
+    cls.__name__: cls
+    for cls in (
+        *(Window, Rounding, Span, ScalarFunction, Affine, Clamp, Leaky, Curve),
+        *(Quantizer, BipolarQuantizer, MiniFloatQuantizer, ThresholdQuantizer),
+    )
 }
 
 
@@ -106,7 +113,8 @@ class Output(IntegerOp):
 
     The real value is ``scale * code + offset`` (one each, or per channel), put in ONNX order by ``order``:
     for each element of the ONNX tensor of ``onnx_shape`` its row-major position in the codes. ``host`` then
-    runs there: "softmax" over the last axis of the ONNX tensor in float64, or nothing. ``grid`` is the
+    runs there in float64: "softmax" over the last axis of the ONNX tensor, or a function of
+    `qcompile.numerics.curves` on every element, or nothing. ``grid`` is the
     quantizer after it, or after the dequantization where nothing runs in between (None: real output).
     """
 

@@ -297,3 +297,29 @@ def test_a_value_that_two_layers_need_is_computed_once():
     codes = n.quantize(n.x, COARSE)
     a = n.add(model.Conv(Window((1, 1))), codes, n.random(3, 3, 1, 1))
     check_exact(n.graph(n.add(model.Add(), n.quantize(a), codes)))
+
+
+def test_a_function_at_the_output_is_the_hosts():
+    n = Network(1, 5)
+    y = n.add(model.Curve("sigmoid"), n.add(model.MatMul(), n.x, n.random(5, 5)))
+    golden = check_exact(n.graph(y))
+    assert golden.nodes[-1].op.host == "sigmoid"
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_the_first_axis_of_a_tensor_need_not_be_a_batch(axis):
+    n = Network(2, 3, 4)
+    check_exact(n.graph(n.add(model.ArgMax(axis, keepdims=False), n.x)))
+
+
+@pytest.mark.parametrize("integer", [False, True], ids=["real input", "integer input"])
+def test_readers_of_one_input_share_it(integer):
+    n = Network(1, 4, quantizer=None)
+    n.nodes[0] = Node("x", model.Input((1, 4), (-3, 5) if integer else None))
+    a, b = ("x", "x") if integer else (n.quantize("x", INPUT), n.quantize("x", INPUT))
+    b = n.add(model.Reshape((1, 2, 2)), b)
+    b = n.add(model.Reshape((1, 2)), n.add(model.Reduce("sum", (1,)), b))
+    graph = n.graph(n.add(model.Add(), n.add(model.MatMul(), a, n.random(4, 2)), b))
+    x = np.random.default_rng(0).integers(-3, 6, (9, 1, 4)).astype(np.float64)
+    (found,) = Emulator(integers(graph))(x).values()
+    np.testing.assert_array_equal(found, evaluate(graph, {"x": x})[graph.outputs[0]])

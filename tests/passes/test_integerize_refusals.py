@@ -103,3 +103,9 @@ def test_every_model_operation_has_a_rule():
     from qcompile.passes.integerize.rules import RULES
 
     assert set(MODEL.registry.values()) == set(RULES)
+
+
+def test_one_input_has_one_grid():
+    n = Network(1, 4)
+    (text,) = refused(n.graph(n.add(model.Add(), n.x, n.quantize("x"))))
+    assert "the network input is quantized twice, on different grids" in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from qcompile.errors import Collector
 from qcompile.ir import integer, model
 from qcompile.ir.array import Array
 from qcompile.ir.graph import Graph, IRError, Node
+from qcompile.numerics.function import Curve
 from qcompile.passes.integerize.carried import Carried, Known, Raw, Refused
 
 Value = Carried | Known | Raw
@@ -25,6 +27,7 @@ class Builder:
         self.nodes: list[Node] = []
         self.types: dict[str, integer.IntType] = {}
         self.values: dict[str, Value] = {}
+        self.inputs: dict[str, tuple[str, integer.Input]] = {}
         self.found = Collector()
 
     def build(self) -> Graph:
@@ -128,7 +131,7 @@ class Builder:
                     "the output does not depend on a quantized input",
                     "check that the exported graph is the trained network",
                 )
-            value = straight(self, value)
+            value = straight(self, _on_host(value))
         except Refused as refusal:
             self.refuse(node, refusal)
             return name
@@ -138,6 +141,13 @@ class Builder:
             value.index.shape, Array(value.index), affine.scale, affine.offset, value.host, value.grid
         )
         return self.emit(f"{name}_output" if name in self.types else name, op, (value.node,), value.origin)
+
+
+def _on_host(value: Carried) -> Carried:
+    """A function without parameters at the very end needs no grid: the host computes it."""
+    if value.host is None and value.steps and isinstance(value.steps[-1], Curve) and not value.steps[-1].parameters:
+        return replace(value, steps=value.steps[:-1], host=value.steps[-1].name)
+    return value
 
 
 def _folded(build: Builder, node: Node) -> Known:

@@ -11,8 +11,9 @@ import numpy as np
 from qcompile.ir import integer
 from qcompile.ir.array import Array
 from qcompile.ir.graph import Graph, Node, merge_origins
-from qcompile.numerics.function import Affine
+from qcompile.numerics.function import Affine, ScalarFunction
 from qcompile.numerics.quantizer import Quantizer
+from qcompile.numerics.thresholds import ThresholdQuantizer
 from qcompile.passes.integerize.builder import Builder
 from qcompile.passes.integerize.carried import Carried, Index, Known, Raw, Refused, Term, by_channel, shared
 from qcompile.passes.integerize.placing import default_layout
@@ -73,46 +74,90 @@ def quantized_input(
     if len(np.unique(raw.index)) != int(np.prod(shape)) or raw.index.size != int(np.prod(shape)):
         raise Refused("QC104", "a part of the network input is quantized", "quantize the whole input first")
     layout = default_layout(raw.index.shape)
+    found = _grid(raw, quantizer, axis_index, layout)
+    if found is None:  # parameters vary within a channel: let every element be one
+        layout = layout.ravel()
+        found = _grid(raw, quantizer, axis_index, layout)
+        assert found is not None
+    grid, real = found
+    op = integer.Input(shape, Array(raw.index.ravel()[layout]), *grid)
+    name = _once(build, raw, op, origin)
+    arrived = build.types[name].shape
+    where = np.empty(layout.size, np.int64)
+    where[build.inputs[raw.source.name][1].order.values.ravel()] = np.arange(layout.size)
+    x = Carried(name, arrived, where[raw.index], (dequantize(grid[1]),))
+    if real == dequantize(grid[1]):
+        return x
+    if len(set(quantizer.zero_point)) == 1 or quantizer.zero_first:
+        return replace(x, steps=(real,))
+    # Codes without their zero points arrived; the limits of each channel are still to be kept.
+    picked = replace(quantizer.picked(_one_each(axis_index, layout) or []), scale=(_ONE,))
+    requantize = integer.Requantize(ScalarFunction((), picked))
+    return replace(x, node=build.emit(f"{name}_codes", requantize, (name,), origin), steps=(real,))
+
+
+def _once(build: Builder, raw: Raw, op: integer.Input, origin: tuple[str, ...]) -> str:
+    """The input node, which all readers share; they must agree on its grid."""
+    source = raw.source.name
+    if source in build.inputs:
+        name, first = build.inputs[source]
+        single = len(op.affine.scale) == len(op.affine.offset) == 1
+        if (op.affine, op.quantizer) == (first.affine, first.quantizer) and (single or op.order == first.order):
+            return name
+        raise Refused(
+            "QC104",
+            "the network input is quantized twice, on different grids",
+            "quantize it once, in front of the branches",
+        )
+    name = build.emit(source, op, (), merge_origins(raw.origin, origin))
+    build.inputs[source] = name, op
+    return name
+
+
+def _grid(
+    raw: Raw, quantizer: Quantizer, axis_index: Index | None, layout: Index
+) -> tuple[tuple[Affine, Quantizer], Affine] | None:
+    """What the host does to arriving values of this layout, and what the codes mean; None: not by channel."""
     order = raw.index.ravel()[layout]
     channels = np.broadcast_to(np.arange(layout.shape[-1]), layout.shape)
     affine = Affine((_ONE,), (_ZERO,))
     for term in raw.terms:
         values = by_channel(term.constant, channels, term.at[order], layout.shape[-1])
         if values is None:
-            raise Refused(
-                "QC104",
-                "constants that vary within a channel meet the network input before its quantizer",
-                "use one per channel, or quantize the input first",
-            )
+            return None
         affine = (Affine(values, (_ZERO,)) if term.multiply else Affine((_ONE,), values)).after(affine)
-    real = dequantize(quantizer)
-    if quantizer.channels > 1:
-        assert axis_index is not None
-        picked = quantizer.picked(_one_each(axis_index.ravel()[layout]))
-        real = dequantize(picked)
-        affine, quantizer = _with_one_scale(affine, picked)
-    op = integer.Input(shape, Array(order), affine, quantizer)
-    name = build.emit(raw.source.name, op, (), merge_origins(raw.origin, origin))
-    where = np.empty(layout.size, np.int64)
-    where[layout.ravel()] = np.arange(layout.size)
-    return Carried(name, layout.shape, where.reshape(raw.index.shape), (real,))
+    if quantizer.channels == 1:
+        return (affine, quantizer), dequantize(quantizer)
+    picks = _one_each(axis_index, layout)
+    if picks is None:
+        return None
+    picked = quantizer.picked(picks)
+    return _with_one_scale(affine, picked), dequantize(picked)
 
 
-def _one_each(channels: Index) -> list[int]:
-    rows = channels.reshape(-1, channels.shape[-1])
-    if not (rows == rows[:1]).all():
-        raise Refused("QC104", "per-channel input scales along another axis than the channels", "use one scale")
-    return [int(c) for c in rows[0]]
+def _one_each(axis_index: Index | None, layout: Index) -> list[int] | None:
+    """The quantizer's channel of every channel of ``layout``; None where one has several."""
+    assert axis_index is not None
+    rows = axis_index.ravel()[layout].reshape(-1, layout.shape[-1])
+    return [int(c) for c in rows[0]] if (rows == rows[:1]).all() else None
 
 
 def _with_one_scale(affine: Affine, quantizer: Quantizer) -> tuple[Affine, Quantizer]:
     """``x / scale[c]`` moved in front of the quantizer, which keeps the rest."""
-    if len(set(quantizer.zero_point)) > 1 and not quantizer.zero_first:
-        raise Refused("QC104", "per-channel zero points on the network input", "use one zero point for the input")
-    zeros = quantizer.zero_point if quantizer.zero_first else (_ZERO,)
-    finer = Affine(tuple(1 / s for s in quantizer.scale), zeros).after(affine)
-    left = (_ZERO,) if quantizer.zero_first else quantizer.zero_point[:1]
-    return finer, replace(quantizer, scale=(_ONE,), zero_point=left)
+    if isinstance(quantizer, ThresholdQuantizer):
+        raise Refused("QC104", "thresholds per channel on the network input", "use the same thresholds for all")
+    scales = tuple(1 / s for s in quantizer.scale)
+    if quantizer.zero_first:
+        return Affine(scales, quantizer.zero_point).after(affine), replace(
+            quantizer, scale=(_ONE,), zero_point=(_ZERO,)
+        )
+    finer = Affine(scales, (_ZERO,)).after(affine)
+    zeros = [int(z) for z in quantizer.zero_point]
+    if len(set(zeros)) == 1:
+        return finer, replace(quantizer, scale=(_ONE,), zero_point=quantizer.zero_point[:1])
+    assert quantizer.low is not None and quantizer.high is not None
+    low, high = quantizer.low - max(zeros), quantizer.high - min(zeros)
+    return finer, replace(quantizer, scale=(_ONE,), zero_point=(_ZERO,), low=low, high=high)
 
 
 def dequantize(quantizer: Quantizer) -> Affine:

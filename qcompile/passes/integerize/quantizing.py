@@ -16,7 +16,7 @@ from qcompile.passes.integerize.builder import Builder, Value
 from qcompile.passes.integerize.carried import Carried, Index, Known, Raw, Refused
 from qcompile.passes.integerize.grids import straight
 from qcompile.passes.integerize.inputs import dequantize, quantized_input
-from qcompile.passes.integerize.placing import entire
+from qcompile.passes.integerize.placing import entire, flat
 
 _ONE, _ZERO = Fraction(1), Fraction(0)
 _LARGEST_TABLE = 1 << 16
@@ -59,7 +59,11 @@ def quantized(build: Builder, node: Node, x: Carried, quantizer: Quantizer, axis
     x = entire(build, x)
     if quantizer.channels > 1:
         assert axis_index is not None
-        quantizer = quantizer.picked(_one_each(axis_index.ravel()[x.layout]))
+        rows = axis_index.ravel()[x.layout].reshape(-1, x.channels)
+        if not (rows == rows[:1]).all():  # along another axis: every element gets its own
+            x = flat(build, x)
+            rows = axis_index.ravel()[x.layout][None]
+        quantizer = quantizer.picked(rows[0].tolist())
     origin = merge_origins(x.origin, node.origin)
     if _on_grid(build, x, quantizer):
         return replace(x, origin=origin)
@@ -67,17 +71,6 @@ def quantized(build: Builder, node: Node, x: Carried, quantizer: Quantizer, axis
     requantize = integer.Requantize(ScalarFunction(x.steps, quantizer))
     name = build.emit(node.name, requantize, (x.node,), origin)
     return Carried(name, x.shape, x.index, (dequantize(quantizer),))
-
-
-def _one_each(channels: Index) -> list[int]:
-    rows = channels.reshape(-1, channels.shape[-1])
-    if not (rows == rows[:1]).all():
-        raise Refused(
-            "QC104",
-            "per-channel activation scales along another axis than the channels",
-            "use one scale per activation tensor",
-        )
-    return [int(c) for c in rows[0]]
 
 
 def _on_grid(build: Builder, x: Carried, quantizer: Quantizer) -> bool:
