@@ -33,7 +33,7 @@ class Csim:
 
     def __init__(self, library: Path, hls: Hls) -> None:
         self._hls = hls
-        self._run = ctypes.CDLL(str(library)).qcompile_csim
+        self._run = ctypes.CDLL(str(library))[f"{hls.top}_csim"]
         self._run.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64)
         self._run.restype = ctypes.c_uint64
 
@@ -57,11 +57,11 @@ class Csim:
 class Native:
     """The network's layers on the host's integers, several samples in each vector register."""
 
-    def __init__(self, library: Path, hls: Hls, lanes: int) -> None:
+    def __init__(self, library: Path, hls: Hls, lanes: int, word_bits: int) -> None:
         self._hls = hls
         self._lanes = lanes
-        self._word = np.dtype(f"int{hls.word_bits}")
-        self._run = ctypes.CDLL(str(library)).qcompile_native
+        self._word = np.dtype(f"int{word_bits}")
+        self._run = ctypes.CDLL(str(library))[f"{hls.top}_native"]
         self._run.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64)
         self._run.restype = None
 
@@ -100,7 +100,7 @@ def build_native(hls: Hls) -> Native:
     word = f"-DQCOMPILE_WORD=int{hls.word_bits}_t"
     # C++17 allocates vector registers' types on their boundaries.
     flags = ("-std=c++17", "-O3", "-march=native", "-DQCOMPILE_NATIVE", word, f"-DQCOMPILE_LANES={lanes}", "-Ishim")
-    return Native(_library(hls, hls.native_entry, (*flags, _processor())), hls, lanes)
+    return Native(_library(hls, hls.native_entry, (*flags, _processor())), hls, lanes, hls.word_bits)
 
 
 def _vector_bytes(compiler: tuple[str, ...]) -> int:

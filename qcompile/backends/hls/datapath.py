@@ -107,6 +107,8 @@ def intermediate(op: datapath.DatapathOp, spans: Sequence[Span], result: Span) -
         case datapath.BoothDigit():
             twice = union([spans[0].scaled(2), Span(0, 0)])
             return union([twice, -twice, twice + Span(-1, -1), -twice + Span(-1, -1)])
+        case datapath.Greater():
+            return union(spans)
         case datapath.Lookup(low=low):
             return union([spans[0], spans[0] + Span(-low, -low), Span(-abs(low), abs(low)), result])
     return union([result, *spans])
