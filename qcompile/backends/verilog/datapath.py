@@ -41,6 +41,7 @@ class _Statement:
     condition: str
     bits: tuple[str, ...]
     note: str
+    passing: int
     low: int
     high: int
 
@@ -51,6 +52,15 @@ class _Statement:
     @property
     def declaration(self) -> str:
         return _declared(self.result)
+
+    @property
+    def upper(self) -> Span:
+        """What the sum is above the bits that pass."""
+        return Span(self.result.low >> self.passing, self.result.high >> self.passing)
+
+    @property
+    def upper_declaration(self) -> str:
+        return _declared(self.upper)
 
     def literal(self, value: int, spare: int = 0) -> str:
         width = max([self.result.width, *(s.width for s in self.spans)]) + spare
@@ -159,9 +169,25 @@ class _Renderer:
             condition=self._reference(node.inputs[0], stage, False) if node.inputs else "",
             bits=tuple(self._reference(name, stage, False) for name in node.inputs[1:]),
             note=self._form_text(node.name) if isinstance(op, datapath.ShiftAdd) else "",
+            passing=self._passing(node, result),
             low=low,
             high=low + result.width - 1,
         )
+
+    def _passing(self, node: Node, result: Span) -> int:
+        """Low bits of one operand that an adder passes through, because the other is shifted beyond them.
+
+        Written as wires they cost nothing; synthesis does not find all of them by itself.
+        """
+        match node.op:
+            case datapath.ShiftAdd(left_shift=0, right_shift=shift):
+                through = self.types[node.inputs[0]]
+            case datapath.ShiftAdd(left_shift=shift, right_shift=0, subtract=False):
+                through = self.types[node.inputs[1]]
+            case _:
+                return 0
+        fits = through.size > 1 and shift < min(through.width, result.width)
+        return shift if fits else 0
 
     def _registers(self, used: set[str]) -> list[list[dict[str, Any]]]:
         """Per stage the registers at its end: declaration, register, and what it takes over."""
