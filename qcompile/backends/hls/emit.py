@@ -162,7 +162,9 @@ def _datapaths_of(op: Op) -> tuple[str, ...]:
 def _stream_ops(structure: Structure) -> str:
     nodes = [node for nodes in structure.of_layer.values() for node in nodes]
     joins = {len(node.inputs) for node in nodes if isinstance(node.op, hardware.Pipeline | hardware.FoldedEngine)}
-    forks = {len(edges) for edges in structure.users.values()} - {1}
+    forks = {len(edges) for edges in structure.users.values()}
+    if structure.source.name != structure.sink:
+        forks -= {1}
     return render("hls/stream_ops.hpp.j2", joins=sorted(joins | {1}), forks=sorted(forks))
 
 

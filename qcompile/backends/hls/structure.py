@@ -107,6 +107,16 @@ def about(layer: Layer) -> tuple[str, ...]:
     return (f"Layer {layer.name} implements {nodes}.", f"Engine: {layer.engine} ({layer.reason}).")
 
 
+def _parts(nodes: list[Node]) -> dict[str, str]:
+    """Unique names of a layer's components: what stands behind the value's name, numbered where it repeats."""
+    parts: dict[str, str] = {}
+    for node in nodes:
+        stem = identifier(node.name.rpartition(".")[2])
+        taken = sum(part.rstrip("0123456789") == stem for part in parts.values())
+        parts[node.name] = f"{stem}{taken}" if taken else stem
+    return parts
+
+
 class Structure:
     """Names and types of everything between the datapaths of ``design``."""
 
@@ -123,6 +133,7 @@ class Structure:
         for node in self.graph.nodes:
             if not isinstance(node.op, (hardware.Input, hardware.Output, *STREAM_OPS)):
                 self.of_layer.setdefault(self._layer(node), []).append(node)
+        self.part_of = {name: part for nodes in self.of_layer.values() for name, part in _parts(nodes).items()}
         (self.source,) = (n for n in self.graph.nodes if isinstance(n.op, hardware.Input))
         self.sink = next(edge.value for edge in self.edges if edge.user == self.graph.outputs[0])
         self.types = {n.name: self._type_name(n) for n in self.graph.nodes if not isinstance(n.op, STREAM_OPS)}
@@ -131,7 +142,7 @@ class Structure:
 
     def _layer(self, node: Node) -> str:
         assert isinstance(node.op, HardwareOp)
-        return "" if isinstance(node.op, hardware.Input | hardware.Output) else node.op.layer
+        return node.op.mnemonic if isinstance(node.op, hardware.Input | hardware.Output) else node.op.layer
 
     def _edges(self) -> list[_Edge]:
         edges = []
@@ -157,7 +168,7 @@ class Structure:
             case hardware.Output():
                 return ""
         layer = self.layer_of[self._layer(node)]
-        return f"{layer}_t" if self._leaves(node) else f"{layer}_{identifier(node.name.rpartition('.')[2])}_t"
+        return f"{layer}_t" if self._leaves(node) else f"{layer}_{self.part_of[node.name]}_t"
 
     def beat_types(self) -> list[BeatType]:
         result = []
@@ -199,7 +210,7 @@ class Structure:
             reads[edge.user, edge.operand] = stream
         for node in nodes:
             leaves = self._leaves(node)
-            stem = "y" if leaves else f"{identifier(node.name.rpartition('.')[2])}_out"
+            stem = "y" if leaves else f"{self.part_of[node.name]}_out"
             sources = tuple(reads[node.name, k] for k in range(len(node.inputs)))
             calls.append(self._component(node, sources, stem))
             if leaves:
@@ -276,6 +287,9 @@ class Structure:
         def produce(node: Node, stem: str) -> str:
             """The stream that the node's value is written to; what its users read is then in ``reads``."""
             edges = [e for e in self.users[node.name] if self._crosses(e)]
+            if node is self.source and node.name == self.sink and len(edges) == 1:  # a network of one wire
+                calls.append(Call("fork", streams=("input", "output"), beats=self.graph.types[node.name].beats))
+                return "input"
             made, forks, branches = self._branches(node, stem, edges)
             pins = {"input"}
             for place, edge in enumerate(edges):
