@@ -4,6 +4,7 @@
 [quantize]
 weights = "fixed:4"
 activations = "fixed:6"
+formats = "auto"                     # or "as-is"
 scales = "pow2"                      # or "free"
 weight_range = "output"              # or "minmax", "mse"
 activation_range = "percentile:99.9" # or "minmax", "mse"
@@ -145,6 +146,7 @@ _LAYER: dict[str, _Rule] = {"weights": _format, "activations": _format}
 _SECTIONS: dict[str, dict[str, _Rule]] = {
     "quantize": {
         **_LAYER,
+        "formats": _word,
         "scales": _word,
         "weight_range": _word,
         "activation_range": _word,

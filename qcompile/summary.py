@@ -7,10 +7,11 @@ from typing import Any
 from qcompile.ir import hardware, integer
 from qcompile.ir.graph import Graph, Node
 from qcompile.numerics.span import Span
+from qcompile.quantize.structure import weight_format
 from qcompile.report.schema import SCHEMA_VERSION
-from qcompile.schedule.trace import initiation_interval, trace
 from qcompile.schedule.design import Design, Layer
 from qcompile.schedule.estimate import Cost, layer_costs
+from qcompile.schedule.trace import initiation_interval, trace
 from qcompile.targets import Target, fit
 from qcompile.version import VERSION
 
@@ -119,5 +120,5 @@ def _weight_format(nodes: list[Node]) -> str | None:
     for node in nodes:
         if isinstance(node.op, integer.Conv | integer.MatMul):
             values = node.op.weights.values
-            return f"int{Span(min(int(values.min()), -1), int(values.max())).width}" if values.size else None
+            return weight_format(values) if values.size else None
     return None

@@ -59,6 +59,11 @@ def parser() -> Parser:
     how = made.add_argument_group("formats")
     how.add_argument("--weights", metavar="FORMAT", help="format of the weights, as in fixed:4 (default: fixed:8)")
     how.add_argument("--activations", metavar="FORMAT", help="format of the activations (default: fixed:8)")
+    how.add_argument(
+        "--formats",
+        choices=("auto", "as-is"),
+        help="auto: bipolar, ternary, power-of-two and few-level weights keep their grid (default: auto)",
+    )
     how.add_argument("--calibrate", metavar="FILE", help=".npy, .npz or .npz:NAME of typical inputs")
     how.add_argument("--input-format", metavar="FORMAT", help="grid of an input that a quantized file leaves real")
     how.add_argument(
@@ -163,6 +168,7 @@ def _options(args: Any, found: Collector) -> dict[str, Any]:
         "target": args.target,
         "weights": args.weights,
         "activations": args.activations,
+        "formats": args.formats,
         "config": args.config,
         "input_format": args.input_format,
         "input_range": args.input_range,

@@ -34,6 +34,12 @@ def layer_formats(options: QuantizeOptions, names: tuple[str, ...]) -> tuple[Fix
     return replace(weights, signed=True, narrow=True), activations
 
 
+def keeps_grid(options: QuantizeOptions, names: tuple[str, ...]) -> bool:
+    """Whether weights of the layer that goes by ``names`` stay on a small grid of their own."""
+    chosen = any(options.overrides.get(name, LayerFormats()).weights is not None for name in names)
+    return options.formats == "auto" and not chosen
+
+
 def activation_quantizer(place: Place, values: Reals, options: QuantizeOptions) -> Quantizer:
     """The per-tensor grid of an activation of which ``values`` were seen; zero always is code 0."""
     _, chosen = layer_formats(options, place.layer_names)

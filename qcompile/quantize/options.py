@@ -11,6 +11,7 @@ from qcompile.numerics.formats import Fixed
 from qcompile.numerics.rounding import Rounding
 
 SCALES = ("pow2", "free")
+FORMATS = ("auto", "as-is")
 WEIGHT_RANGES = ("minmax", "mse", "output")
 _WEIGHTS = Fixed(8, narrow=True)
 _ACTIVATIONS = Fixed(8)
@@ -31,7 +32,11 @@ class QuantizeOptions:
     A format without ``frac`` gets its scale from the samples. Activations are unsigned wherever they cannot be
     negative, whatever the format says; ``ufixed`` forces it.
 
-    ``scales``: with "pow2" every requantization is a shift, with "free" a constant multiplication.
+    ``formats``: with "auto", weights that lie on a small grid of their own (±α, {-α, 0, α}, ±2^p·s, few levels)
+    keep it instead of getting ``weights``, unless ``overrides`` name a format for their layer; with "as-is" they
+    are weights like any other.
+    ``scales``: with "pow2" every requantization is a shift, with "free" a constant multiplication (behind
+    weights that keep their grid, their scale decides).
     ``weight_range``: "minmax"; "mse", the least squared error of the weights; or "output", the least squared
     error of the layer's results on the samples. ``activation_range``: "minmax", "mse", or "percentile:P" with
     P in percent. ``bias_correction``: each layer's mean result on the samples becomes that of the float network.
@@ -43,6 +48,7 @@ class QuantizeOptions:
 
     weights: Fixed = _WEIGHTS
     activations: Fixed = _ACTIVATIONS
+    formats: str = "auto"
     scales: str = "pow2"
     weight_range: str = "output"
     activation_range: str = "mse"
@@ -55,6 +61,7 @@ class QuantizeOptions:
 
     def __post_init__(self) -> None:
         for name, value, choices in (
+            ("formats", self.formats, FORMATS),
             ("scales", self.scales, SCALES),
             ("weight_range", self.weight_range, WEIGHT_RANGES),
         ):

@@ -31,11 +31,19 @@ from qcompile.quantize.calibration import (
     channel_axis,
     channel_means,
 )
-from qcompile.quantize.grids import accumulator_scale, grid_of, layer_formats, out_axis, weight_quantizer
+from qcompile.quantize.grids import (
+    accumulator_scale,
+    grid_of,
+    keeps_grid,
+    layer_formats,
+    out_axis,
+    weight_quantizer,
+)
 from qcompile.quantize.options import QuantizeOptions
 from qcompile.quantize.placement import Place, constants_of, find_places, weights_position
 from qcompile.quantize.ranges import exponent_below, fake_quantize, power_of_two
 from qcompile.quantize.samples import SYNTHETIC_COUNT, as_samples, synthetic_samples
+from qcompile.quantize.structure import find_structure
 
 PREPARE: tuple[Pass, ...] = (FoldAffine(), HoistActivation())
 """Passes that a float graph needs before quantizers are placed; `quantize` runs them."""
@@ -219,19 +227,26 @@ class _Builder:
         if not isinstance(held.op, Constant):
             return node  # quantized in the file
         place = self.place_of.get(node.name)
-        format, _ = layer_formats(self.options, (node.name, *node.origin) if place is None else place.layer_names)
         values = np.asarray(held.op.value.values, np.float64)
-        shared = (place is not None and self.accumulates(place)) or values.ndim not in (2, 4)
-        moments = self.calibration.moments.get(node.name) if values.ndim in (2, 4) else None
+        names = (node.name, *node.origin) if place is None else place.layer_names
+        by_channel, accumulated = values.ndim in (2, 4), place is not None and self.accumulates(place)
         axis_out = out_axis(node, position)
-        quantizer, axis = weight_quantizer(values, axis_out, format, self.options, shared, moments)
+        found = find_structure(values, axis_out, by_channel, accumulated) if keeps_grid(self.options, names) else None
+        if found is not None:
+            quantizer, axis = found.quantizer, found.axis
+        else:
+            format, _ = layer_formats(self.options, names)
+            shared = accumulated or not by_channel
+            moments = self.calibration.moments.get(node.name) if by_channel else None
+            quantizer, axis = weight_quantizer(values, axis_out, format, self.options, shared, moments)
         name = self.emit(Node(self.fresh(f"{held.name}_q"), Quantize(quantizer, axis), (held.name,), held.origin))
         inputs = list(node.inputs)
         inputs[position] = name
         return replace(node, inputs=tuple(inputs))
 
     def accumulates(self, place: Place) -> bool:
-        return place.output and self.options.output == "accumulator"
+        # An input that leaves again has no accumulator.
+        return place.output and self.options.output == "accumulator" and not isinstance(place.owner.op, Input)
 
     def note_accumulator(self, place: Place, owner: Node) -> None:
         if not self.accumulates(place):

@@ -16,6 +16,7 @@ EVERYTHING = """
 [quantize]
 weights = "fixed:4"
 activations = "fixed:6:3"
+formats = "as-is"
 scales = "free"
 weight_range = "minmax"
 activation_range = "percentile:99.9"
@@ -48,6 +49,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         QuantizeOptions(
             weights=Fixed(4),
             activations=Fixed(6, frac=3),
+            formats="as-is",
             scales="free",
             weight_range="minmax",
             activation_range="percentile:99.9",
