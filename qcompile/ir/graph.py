@@ -86,7 +86,7 @@ class Graph:
                 raise IRError(f"{self.level.name} graph: {node.name} uses {missing} before definition")
             try:
                 types[node.name] = node.op.result_type(*(types[name] for name in node.inputs))
-            except (IRError, TypeError) as error:
+            except (IRError, TypeError, ValueError) as error:
                 raise IRError(f"{self.level.name} graph: {node.name} = {node.op.mnemonic}: {error}") from error
         absent = [name for name in self.outputs if name not in types]
         if absent:

@@ -189,8 +189,8 @@ def parse_graph(text: str, level: Level, values: dict[str, type]) -> Graph:
     nodes: list[Node] = []
     outputs: tuple[str, ...] = ()
     for number, line in enumerate(lines[1:split], 2):
-        reader = _Reader(line, values, arrays)
         try:
+            reader = _Reader(line, values, arrays)
             if reader.accept("return"):
                 outputs = reader.listed("", reader.name)
                 continue
