@@ -19,6 +19,7 @@ Finish = Callable[[Numbers], None]
 """Turns contiguous accumulators into codes, in place."""
 
 _PATCH_VALUES = 3 << 15  # gathered values per product: they stay in the second-level cache
+_SMALL_PRODUCT = 1_000_000  # multiplications up to which OpenBLAS works in place, without copies of its own
 
 
 def matmul(op: integer.MatMul, result: IntType, x: IntType) -> Kernel:
@@ -140,7 +141,8 @@ def _conv(
             flat = image.reshape(op.groups, per, -1)
             np.matmul(blocks, flat, out=result.reshape(op.groups, each, -1))
             return finished(result)
-        lines = min(size[0], max(1, _PATCH_VALUES // max(1, rows * columns * per * size[1] * count)))
+        values = max(1, rows * columns * per * size[1] * count)  # of one line
+        lines = min(size[0], max(1, min(_PATCH_VALUES // values, _SMALL_PRODUCT // (each * values))))
         held = np.empty((rows, columns, per, lines, size[1], count), dtype)
         for group, block in enumerate(blocks):
             taps = _taps(image[group * per : (group + 1) * per], window, size)
