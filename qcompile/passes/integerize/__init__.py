@@ -14,6 +14,7 @@ from qcompile.ir import integer, model
 from qcompile.ir.graph import Graph, Level
 from qcompile.passes.integerize.builder import Builder
 from qcompile.passes.integerize.inputs import arrange_inputs
+from qcompile.passes.integerize.padding import pads_as_windows
 from qcompile.passes.integerize.rules import RULES
 
 
@@ -26,4 +27,4 @@ class Integerize:
     ensures: ClassVar[Level] = integer.INTEGER
 
     def run(self, graph: Graph) -> Graph:
-        return arrange_inputs(Builder(graph, RULES).build())
+        return pads_as_windows(arrange_inputs(Builder(graph, RULES).build()))

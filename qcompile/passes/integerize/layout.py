@@ -12,13 +12,12 @@ import numpy as np
 from qcompile.ir import integer, model
 from qcompile.ir.array import Array
 from qcompile.ir.graph import Node, merge_origins
-from qcompile.ir.window import Window
 from qcompile.numerics.function import Affine
 from qcompile.passes.integerize import inputs
 from qcompile.passes.integerize.builder import Builder, Value
 from qcompile.passes.integerize.carried import Carried, Index, Known, Raw, Refused, shared
-from qcompile.passes.integerize.grids import lines, one_grid, straight
-from qcompile.passes.integerize.placing import default_layout, entire, flat, image, placed
+from qcompile.passes.integerize.grids import lines, straight
+from qcompile.passes.integerize.placing import default_layout, placed
 
 _ONE, _ZERO = Fraction(1), Fraction(0)
 
@@ -113,35 +112,3 @@ def constant_tensor(build: Builder, live: Carried, known: Known) -> Carried:
     moved = build.emit(f"{live.node}_some", integer.Gather(Array(np.zeros(layout.shape, np.int64))), (source.node,), ())
     zeros = build.emit(f"{live.node}_none", integer.WeightedSum(((0,),), (0,)), (moved,), ())
     return replace(channels, node=zeros, steps=(Affine((_ONE,), values),))
-
-
-def pad(build: Builder, node: Node) -> Value:
-    """Around an image: a 1x1 sum with pads, which a convolution behind it takes over. Else a join and a move."""
-    op = node.op
-    assert isinstance(op, model.Pad)
-    if not any((*op.before, *op.after)):
-        return build.carried(node)
-    x, scale, offset = one_grid(build, build.carried(node), Fraction(op.value))
-    if x.index.ndim == 4 and x.index.shape[0] == 1 and not any((*op.before[:2], *op.after[:2])):
-        x = image(build, x)
-        window = Window((1, 1), pads=(*op.before[2:], *op.after[2:]))  # type: ignore[arg-type]
-        sums = integer.SumPool(window, int((Fraction(op.value) - offset) / scale))
-        name = build.emit(node.name, sums, (x.node,), merge_origins(x.origin, node.origin))
-        shape = build.types[name].shape
-        index = np.arange(int(np.prod(shape))).reshape(shape).transpose(2, 0, 1)[None]
-        return replace(x, node=name, shape=shape, index=index, origin=())
-    x = flat(build, x)
-    border = constant_tensor(build, x, Known(np.array([(Fraction(op.value) - offset) / scale], object)))
-    border = replace(border, node=_coded(build, border), steps=x.steps)
-    name = build.emit(
-        f"{node.name}_bordered", integer.Concat(), (x.node, border.node), merge_origins(x.origin, node.origin)
-    )
-    index = np.pad(x.index, list(zip(op.before, op.after, strict=True)), constant_values=x.size)
-    return entire(build, replace(x, node=name, shape=(x.size + 1,), index=index))
-
-
-def _coded(build: Builder, x: Carried) -> str:
-    """The integers of a tensor whose values are integers."""
-    scales, offsets = lines(x)
-    op = integer.WeightedSum((shared([int(s) for s in scales]),), shared([int(o) for o in offsets]))
-    return build.emit(f"{x.node}_code", op, (x.node,), ())

@@ -110,9 +110,8 @@ def argmax(build: Builder, node: Node) -> Value:
     axis = node.op.axis % x.index.ndim
     positions: Index = np.moveaxis(np.arange(x.index.size).reshape(x.index.shape), axis, -1)
     rows = positions.size // positions.shape[-1]
-    layout: Index = positions.reshape(positions.shape[1:] if len(positions) == 1 and positions.ndim > 1 else positions.shape)
-    if rows == 1:
-        layout = positions.reshape(-1)
+    batch = 1 if len(positions) == 1 and positions.ndim > 1 else 0
+    layout: Index = positions.reshape((-1,) if rows == 1 else positions.shape[batch:])
     x, _, _ = one_grid(build, placed(build, entire(build, x), layout))
     name = build.emit(node.name, integer.ArgMax(), (x.node,), merge_origins(x.origin, node.origin))
     shape = build.types[name].shape

@@ -6,7 +6,7 @@ import numpy as np
 
 from qcompile.ir import model
 from qcompile.ir.graph import Node
-from qcompile.passes.integerize import choosing, layout, linear, pointwise, pooling, quantizing
+from qcompile.passes.integerize import choosing, layout, linear, padding, pointwise, pooling, quantizing
 from qcompile.passes.integerize.builder import Builder, Rule, Value
 from qcompile.passes.integerize.carried import Known, Raw
 
@@ -46,5 +46,5 @@ RULES: dict[type, Rule] = {
     model.Transpose: layout.transpose,
     model.Take: layout.take,
     model.Concat: layout.concat,
-    model.Pad: layout.pad,
+    model.Pad: padding.pad,
 }
