@@ -81,6 +81,14 @@ class Builder:
         node = self._nodes[result.name]
         return node.op == op and node.inputs == tuple(o.name for o in operands)
 
+    def node(self, name: str) -> Node:
+        """The node that makes ``name``."""
+        return self._nodes[name]
+
+    def live(self, name: str, dtype: np.dtype[Any]) -> Live:
+        """The real value of a node."""
+        return Live(name, self._shapes[name], dtype)
+
     def _lies_on(self, name: str, grid: Grid) -> bool:
         node = self._nodes[name]
         axis = grid.axis

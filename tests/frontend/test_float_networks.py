@@ -358,3 +358,60 @@ def test_a_number_times_its_sigmoid_is_one_function(inputs):
     imported = agrees(built, X)
     assert kinds(imported) == ["input", "curve"]
     assert imported.graph.nodes[-1].op.function == "swish"
+
+
+_ROOT_2, _ROOT_HALF = np.float32(np.sqrt(2)), np.float32(np.sqrt(0.5))
+_GELU_GATES = {
+    "x / r": [node("Div", "x r", "d")],
+    "x * s": [node("Mul", "x s", "d")],
+    "s * x": [node("Mul", "s x", "d")],
+}
+_GELU_PRODUCTS = {
+    "(x * gate) * half": [node("Mul", "x g", "p"), node("Mul", "p h")],
+    "half * (gate * x)": [node("Mul", "g x", "p"), node("Mul", "h p")],
+    "(x * half) * gate": [node("Mul", "x h", "p"), node("Mul", "p g")],
+    "gate * (half * x)": [node("Mul", "h x", "p"), node("Mul", "g p")],
+    "x * (gate * half)": [node("Mul", "g h", "p"), node("Mul", "x p")],
+    "(half * gate) * x": [node("Mul", "h g", "p"), node("Mul", "p x")],
+}
+
+
+def erf_gelu(gate, product, add="e o", **changed):
+    nodes = [*_GELU_GATES[gate], node("Erf", "d", "e"), node("Add", add, "g"), *_GELU_PRODUCTS[product]]
+    constants = {"r": _ROOT_2, "s": _ROOT_HALF, "o": np.float32(1), "h": np.float32(0.5)} | changed
+    return make(nodes, IMAGE, "y", constants)
+
+
+@pytest.mark.parametrize("gate", _GELU_GATES)
+@pytest.mark.parametrize("product", _GELU_PRODUCTS)
+@pytest.mark.parametrize("add", ["e o", "o e"])
+def test_a_gelu_written_with_erf_is_one_function(gate, product, add):
+    imported = agrees(erf_gelu(gate, product, add), X)
+    assert kinds(imported) == ["input", "curve"]
+    assert imported.graph.nodes[-1].op.function == "gelu"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"h": np.float32(0.25)},
+        {"o": np.float32(2)},
+        {"r": np.float32(1.4140625)},
+        {"h": np.array([0.5, 0.5, 1], np.float32).reshape(3, 1, 1)},
+        {"h": np.full((1, 1, 1, 1, 1), 0.5, np.float32)},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("product", _GELU_PRODUCTS)
+def test_what_only_resembles_a_gelu_keeps_its_meaning(product, changed):
+    assert "erf" in [
+        n.op.function for n in agrees(erf_gelu("x / r", product, **changed), X).graph.nodes if n.op.mnemonic == "curve"
+    ]
+
+
+def test_a_gelu_of_a_product_is_found_and_its_parts_may_have_other_readers():
+    nodes = [node("Mul", "v v", "x"), *_GELU_GATES["x / r"], node("Erf", "d", "e"), node("Add", "e o", "g")]
+    nodes += [*_GELU_PRODUCTS["x * (gate * half)"], node("Add", "y e", "z")]
+    constants = {"r": _ROOT_2, "o": np.float32(1), "h": np.float32(0.5)}
+    imported = agrees(make(nodes, {"v": IMAGE["x"]}, "z", constants), X)
+    assert [n.op.function for n in imported.graph.nodes if n.op.mnemonic == "curve"] == ["erf", "gelu"]

@@ -11,6 +11,7 @@ from qcompile.errors import CompileError
 from qcompile.frontend.builder import as_float64
 from qcompile.frontend.call import Call
 from qcompile.frontend.fold import fold
+from qcompile.frontend.gelu import gelu_operand
 from qcompile.frontend.grids import channels_of
 from qcompile.frontend.registry import operator
 from qcompile.frontend.values import Grid, Known, Live, Value
@@ -42,6 +43,9 @@ def mul(call: Call) -> Value | tuple[Value, ...]:
         if call.builder.computes(gate, model.Curve("sigmoid"), value):
             # Exporters write SiLU as x * sigmoid(x): one function of x, which a table can hold.
             return call.emit(model.Curve("swish", (Fraction(1),)), value)
+    gelu = gelu_operand(call.builder, x, y)
+    if gelu is not None:
+        return call.emit(model.Curve("gelu"), gelu)
     return call.emit(model.Mul(), x, y)
 
 
