@@ -39,6 +39,9 @@ def emit(design: Design, name: str) -> Rtl:
     about = {layer.name: _about(layer) for layer in design.layers}
     comments = {f"{name}_core_{layer}": text for layer, text in about.items() if layer in modules}
     files = {f"{name}.v": hdl.to_verilog(top, name, comments=comments)}
+    for layer, elaborated in modules.items():
+        for module, text in elaborated.roms.items():
+            files[f"{module}.v"] = f"// Memory of layer {layer}.\n{text}"
     for part, path in design.datapaths.items():
         layer = next(layer for layer in about if part in (layer, f"{layer}_partial", f"{layer}_finish"))
         module = datapath_module(name, part)

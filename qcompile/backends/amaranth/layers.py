@@ -38,6 +38,8 @@ class LayerModule(_Streams):
         self.design = design
         self.nodes = nodes
         self.top = top
+        self.parts: set[str] = set()
+        self.roms: dict[str, str] = {}
         inside = {node.name for node in nodes}
         self.operands = [name for node in nodes for name in node.inputs if name not in inside]
         types = design.graph.types
@@ -46,7 +48,9 @@ class LayerModule(_Streams):
         super().__init__(ports)
 
     def elaborate(self, platform: Any) -> Module:
+        """``roms`` then holds the Verilog modules of the memories, by name."""
         m = Module()
+        self.parts.clear()
         outside = [wiring.flipped(getattr(self, f"i{k}")) for k in range(len(self.operands))]
         ready: dict[str, Any] = {}
         for node in self.nodes:
@@ -107,7 +111,10 @@ class LayerModule(_Streams):
                 part = "slice"
             case _:
                 raise TypeError(f"no component for {node.op.mnemonic}")
-        m.submodules[part] = component
+        # A join may convert both of its operands.
+        names = [name for name in (part, *(f"{part}_{k}" for k in range(len(self.nodes)))) if name not in self.parts]
+        self.parts.add(names[0])
+        m.submodules[names[0]] = component
         wiring.connect(m, sources[0], component.i)
         return component.o
 
@@ -155,7 +162,9 @@ class LayerModule(_Streams):
             weight_width=0 if weights is None else weights.width,
             params=None if parameters is None else parameters.words,
             param_width=0 if parameters is None else parameters.width,
+            rom_prefix=f"{self.top}_{op.layer}",
         )
+        self.roms |= engine.rom_modules()
         m.submodules.engine = engine
         wiring.connect(m, source, engine.i)
         return engine.o
