@@ -11,7 +11,7 @@ import numpy.typing as npt
 from qcompile.ir import datapath, integer
 from qcompile.ir.array import Array
 from qcompile.lower.build import Builder
-from qcompile.lower.folded import BIT, Words, count_ones
+from qcompile.lower.folded import Words, count_ones
 from qcompile.numerics.rounding import Rounding
 from qcompile.numerics.span import Span
 
@@ -161,6 +161,3 @@ def finishes(op: Any) -> bool:
     if isinstance(op, integer.Thresholds):
         return op.step.bit_count() == 1 and op.at.shape[1] <= 15
     return isinstance(op, integer.Rescale | integer.Maximum)
-
-
-__all__ = ["BIT", "FINISHING", "Finish", "finishes"]
