@@ -108,6 +108,8 @@ class _Scheduler:
         outputs: list[str] = []
         for done, group in enumerate(self.groups):
             progress(group.result, done / len(self.groups))
+            if any(name not in net.carrier for name in group.operands):
+                continue  # behind a layer that was refused; one cause, one diagnostic
             match group.anchor.op:
                 case integer.Input():
                     self.input(group)
@@ -120,7 +122,7 @@ class _Scheduler:
                     collect_or_distribute(net, group, self.layer_names[group.result])
                 case _:
                     self.layer(group)
-        if len(outputs) != 1:
+        if len(outputs) != 1 and not self.found.errors:
             way_out = "hardware has one output stream; export one output, or concatenate them"
             self.found.error("QC401", ", ".join(self.graph.outputs), f"{len(outputs)} outputs", way_out)
         self.found.check()

@@ -59,7 +59,6 @@ class SpatialLayer:
     def _refuse(self, found: Collector, what: str, way_out: str) -> None:
         where = ", ".join(f'"{name}"' for name in self.group.origin) or self.group.result
         found.error("QC401", where, f"{self.group.anchor.op.mnemonic} {what}", f"the hardware needs {way_out}")
-        self.net.alias(self.group.result, self.group.operands[0])
 
     def _windowed(self, stream: str) -> tuple[list[str], bool, bool]:
         """``(streams, lanes are a window's, beats are summed already)`` of a convolution or pooling."""
