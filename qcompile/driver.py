@@ -104,7 +104,7 @@ def compile(
     manager = PassManager(after_pass)
     progress("import", None)
     imported = frontend.read(model, found)
-    graph = imported.graph
+    graph = frontend.single_input(imported, found)
     if not imported.quantized:
         progress("quantize", None)
         graph = quantize(graph, calibration, chosen.quantize, found, manager)
@@ -120,7 +120,6 @@ def compile(
     compiled = Compiled(model, golden, found.warnings, calibration, labels, emulator_report(imported.graph.name))
     if board is None:
         return compiled
-    _check_one_input(golden)
     clock = chosen.clock_mhz or board.clock_mhz
     design = _scheduled(golden, board, clock, Effort(effort), chosen.fps, fold, schedule_file, progress)
     report = design_report(design, golden, meaning, board, top)
@@ -159,13 +158,6 @@ def _scheduled(
         return schedule_fastest(golden, board, clock, effort, show)
     cycles = None if fps is None else max(1, int(clock * 1e6 / fps))
     return schedule(golden, board, clock, effort, show, cycles, choices)
-
-
-def _check_one_input(golden: Graph) -> None:
-    inputs = [node for node in golden.nodes if isinstance(node.op, integer.Input)]
-    if len(inputs) != 1:
-        names = ", ".join(node.name for node in inputs)
-        raise fail("QC401", names, f"{len(inputs)} inputs", "hardware has one input stream; concatenate the inputs")
 
 
 def _too_large(report: Mapping[str, Any], target: Target) -> Diagnostic:

@@ -27,8 +27,8 @@ RULES: dict[str, Rule] = {
     ),
     "QC103": Rule(
         "shape not known",
-        "Hardware has fixed shapes. The batch dimension is taken as 1; every other dimension must be a number "
-        "after shape inference. Export with fixed sizes.",
+        "Hardware has fixed shapes. The batch dimension must be 1 or open; every other dimension must be a number "
+        "after shape inference. Export with fixed sizes, and a batch of 1.",
     ),
     "QC104": Rule(
         "attribute not supported",

@@ -30,7 +30,8 @@ def as_samples(array: npt.NDArray[Any], shape: tuple[int, ...], where: str) -> R
 
 def checked_samples(array: npt.NDArray[Any], shape: tuple[int, ...], where: str) -> npt.NDArray[Any]:
     """As `as_samples`, of the type that the array has."""
-    needed = f"an array of numbers of shape {_shape('n', *shape)} or {_shape('n', *_wide(shape))}"
+    layouts = dict.fromkeys((_shape("n", *shape), _shape("n", *_wide(shape))))
+    needed = f"an array of numbers of shape {' or '.join(layouts)}"
     if array.dtype.kind not in "biuf":
         raise fail("QC201", where, f"the array has type {array.dtype}", f"give {needed}")
     if array.ndim == 0 or not _fits(_wide(array.shape[1:]), _wide(shape)):
