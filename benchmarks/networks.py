@@ -42,9 +42,9 @@ ROWS = (
     Row("bnnpynq_cnv_w1a1_cifar10", 10_600, "FINN+: 41,185 LUT, 195 BRAM18 (estimated)"),
     Row("bnnpynq_cnv_w1a1_cifar10", 3_000, "3,000/s under 16,000 LUT"),
     Row("mlperftiny_ad_int8", 10_000, "", quick=True),
-    Row("mlperftiny_kws_dscnn_int8", 1_000, ""),
-    Row("mlperftiny_resnet8_int8", 500, ""),
-    Row("mlperftiny_vww_mobilenet_int8", 100, ""),
+    Row("mlperftiny_kws_dscnn_int8", 3_000, ""),
+    Row("mlperftiny_resnet8_int8", 1_000, ""),
+    Row("mlperftiny_vww_mobilenet_int8", 300, ""),
 )
 
 
