@@ -30,6 +30,7 @@ ORDER = (
     "summary",
     "output",
     "config",
+    "compiled",
     "driver",
     "cli",
     "__main__",
