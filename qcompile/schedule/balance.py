@@ -21,24 +21,19 @@ _MARGIN = 2  # beats that sit in a fork and at the join itself
 
 def balance(graph: Graph, latencies: Mapping[str, int] = MappingProxyType({})) -> Graph:
     """The graph with a FIFO on every operand of a join that must wait for another, and with register slices."""
-    timing = trace(graph, latencies)
-    interval = initiation_interval(graph)
-    full_rate = not any(isinstance(node.op, hardware.FoldedEngine) for node in graph.nodes)
-    forks = [needs(graph, node.name) for node in graph.nodes if len(graph.users[node.name]) > 1]
+    graph = _with_slices(graph)
+    # A FIFO delays its beats by a cycle, for which the joins behind it may need deeper ones.
+    for _ in range(2):
+        graph = _with_fifos(graph, latencies)
+    return graph.verify()
+
+
+def _with_slices(graph: Graph) -> Graph:
     nodes: list[Node] = []
     source: dict[str, str] = {}  # the node whose stream stands for a value
     chain: dict[str, int] = {}
     for node in graph.nodes:
-        inputs = [source.get(name, name) for name in node.inputs]
-        if len(inputs) > 1:
-            for k, name in enumerate(node.inputs):
-                others = [other for other in node.inputs if other != name]
-                depth = _depth(name, others, forks, timing, interval, full_rate)
-                if depth:
-                    fifo = Node(f"{node.name}.fifo{k}", hardware.Fifo(node.op.layer, depth), (inputs[k],), node.origin)  # type: ignore[attr-defined]
-                    nodes.append(fifo)
-                    inputs[k] = fifo.name
-        nodes.append(replace(node, inputs=tuple(inputs)))
+        nodes.append(replace(node, inputs=tuple(source.get(name, name) for name in node.inputs)))
         links = max((chain.get(name, 0) for name in node.inputs), default=0)
         chain[node.name] = links + isinstance(node.op, _STALLING)
         if isinstance(node.op, hardware.Pipeline | hardware.FoldedEngine) and chain[node.name] >= _CHAIN:
@@ -46,7 +41,33 @@ def balance(graph: Graph, latencies: Mapping[str, int] = MappingProxyType({})) -
             nodes.append(Node(f"{node.name}.slice", part, (node.name,), node.origin))
             source[node.name] = f"{node.name}.slice"
             chain[node.name] = 0
-    return replace(graph, nodes=tuple(nodes)).verify()
+    return replace(graph, nodes=tuple(nodes))
+
+
+def _with_fifos(graph: Graph, latencies: Mapping[str, int]) -> Graph:
+    """FIFOs before joins, as deep as the graph's timing asks for; those that are there already count in it."""
+    timing = trace(graph, latencies)
+    interval = initiation_interval(graph)
+    full_rate = not any(isinstance(node.op, hardware.FoldedEngine) for node in graph.nodes)
+    forks = [needs(graph, node.name) for node in graph.nodes if len(graph.users[node.name]) > 1]
+    made = {f"{node.name}.fifo{k}" for node in graph.nodes for k in range(len(node.inputs))}
+    behind = {node.name: node.inputs[0] for node in graph.nodes if node.name in made}
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        if node.name in behind:
+            continue
+        inputs = list(node.inputs)
+        if len(inputs) > 1:
+            for k, name in enumerate(node.inputs):
+                own = behind.get(name, name)
+                others = [other for other in node.inputs if other != name]
+                depth = _depth(own, others, forks, timing, interval, full_rate)
+                if depth:
+                    fifo = Node(f"{node.name}.fifo{k}", hardware.Fifo(node.op.layer, depth), (own,), node.origin)  # type: ignore[attr-defined]
+                    nodes.append(fifo)
+                inputs[k] = fifo.name if depth else own
+        nodes.append(replace(node, inputs=tuple(inputs)))
+    return replace(graph, nodes=tuple(nodes))
 
 
 def _depth(
