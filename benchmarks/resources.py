@@ -172,7 +172,7 @@ layer. It is written by
 
 The model (`qcompile/schedule/cells.py` for the operations of a datapath, `schedule/estimate.py` for the
 components around them) was made for UltraScale+; the other families are there to see that it is not far off.
-Yosys maps to CARRY4 and has no LUT combining: Vivado usually reports fewer LUTs.
+Yosys counts LUTs before placement: what a vendor's tool makes of the Verilog is not measured here.
 
 {texts}"""
 

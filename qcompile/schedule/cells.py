@@ -15,7 +15,7 @@ from qcompile.numerics.span import Span
 from qcompile.targets import Family, Target
 
 _FREE_CARRY = (Family.ULTRASCALE_PLUS, Family.SERIES_7)
-_LUT4_LOGIC = 1.6  # four-input LUTs in place of one of six inputs, for logic that is not a carry chain
+_LUT4_LOGIC = 2.0  # four-input LUTs in place of one of six inputs, for logic that is not a carry chain
 
 
 def luts(node: Node, operands: list[Span], result: Span, target: Target) -> float:
@@ -25,6 +25,8 @@ def luts(node: Node, operands: list[Span], result: Span, target: Target) -> floa
     carried = _carry_luts(node.op, operands, result)
     if carried is not None:
         sparse, every = carried
+        if target.family is Family.ECP5:
+            every += every % 2  # a CCU2C adds two bits
         return float(max(0, sparse if target.family in _FREE_CARRY else every))
     logic = _logic_luts(node.op, operands, result)
     return logic if target.lut_inputs >= 6 else logic * _LUT4_LOGIC
@@ -72,7 +74,9 @@ def _logic_luts(op: object, operands: list[Span], result: Span) -> float:
         case datapath.Greater():
             return min(widest - 1, widest / 2 + 2)
         case datapath.Maximum():
-            return min(2 * widest - 2, 1.5 * widest + 1) if widest > 1 else 1.0
+            if widest <= 2:  # two levels of a tree fit one LUT
+                return 0.6 * widest
+            return min(2 * widest - 2, 1.5 * widest + 1)
         case datapath.AtLeast(value=value):
             bits = operands[0].width - ((value & -value).bit_length() - 1 if value else operands[0].width - 1)
             return 1.0 if bits <= 6 else bits / 3

@@ -16,9 +16,10 @@ from qcompile_hdl.window_scan import WindowScan
 _SMALL_ROM = 128  # words; a ROM of more is block RAM
 _BRAM_SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))  # words, bits
 _BLOCK_COST = 129  # LUTs that memory_libmap sets a block RAM equal to (techlibs/xilinx/brams_xcu.txt)
+_MERGED = {6: 0.1, 4: 0.5}  # more LUTs where two adders become a sum of three, by the LUT's inputs
 _ROM_BITS = 1 << 14  # a registered table of at least that becomes block RAM
 _BLOCK_ROM = (Family.ULTRASCALE_PLUS, Family.SERIES_7)
-_LUTS_PER_COUNTER_BIT = 2.2  # of the window's control: increment, comparison with the end, reset
+_LUTS_PER_COUNTER_BIT = 1.8  # of the window's control: increment, comparison with the end, reset
 _LUT_RAM = {Family.ULTRASCALE_PLUS: 64, Family.SERIES_7: 64, Family.ECP5: 16, Family.GOWIN: 16, Family.ICE40: 0}
 
 
@@ -181,5 +182,20 @@ def _datapath(path: Datapath, target: Target) -> Cost:
                 blocks += _blocks(1 << inputs, result.width)  # the block's own output register is the first one
                 held -= result.width
                 continue
-        lut += luts(node, [types[i] for i in node.inputs], result, target)
+        own = luts(node, [types[i] for i in node.inputs], result, target)
+        lut += own * (1 + _MERGED[target.lut_inputs]) if _merged(node, path) else own
     return Cost(lut=lut, ff=held, bram18=blocks, adders=path.adders)
+
+
+def _merged(node: Node, path: Datapath) -> bool:
+    """Whether Yosys (`alumacc`) makes one sum of three operands of this adder and the only one that reads it.
+
+    It saves a carry chain and spends a row of full adders, which fit small LUTs badly.
+    """
+    users = path.graph.users[node.name]
+    return (
+        isinstance(node.op, datapath.ShiftAdd)
+        and len(users) == 1
+        and isinstance(users[0].op, datapath.ShiftAdd)
+        and path.last_read[node.name] == path.stage_of[node.name]
+    )
