@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from qcompile.backends.linear_forms import linear_forms
 from qcompile.ir import datapath
 from qcompile.ir.graph import Node
 from qcompile.numerics.span import Span
 from qcompile.schedule.design import Datapath
 from qcompile.templates import render
-
-_MOST_TERMS = 4  # of a linear form that is spelled out in a comment
 
 _ARITHMETIC = (
     datapath.ShiftAdd,
@@ -105,7 +104,7 @@ class _Renderer:
     def __init__(self, path: Datapath) -> None:
         self.path = path
         self.types: dict[str, Span] = dict(path.graph.types)
-        self.forms: dict[str, dict[str, int] | None] = {}
+        self.forms = linear_forms(path.graph)
 
     def render(self, name: str, about: str) -> str:
         graph, latency = self.path.graph, self.path.latency
@@ -117,7 +116,6 @@ class _Renderer:
         statements: list[list[_Statement]] = [[] for _ in range(max(latency, 1))]
         used = self._used()
         for node in graph.nodes:
-            self._note_form(node)
             if node.name in used and self.types[node.name].size > 1:
                 statements[self.path.stage_of[node.name]].append(self._statement(node, offsets))
         return render(
@@ -168,7 +166,7 @@ class _Renderer:
             result=result,
             condition=self._reference(node.inputs[0], stage, False) if node.inputs else "",
             bits=tuple(self._reference(name, stage, False) for name in node.inputs[1:]),
-            note=self._form_text(node.name) if isinstance(op, datapath.ShiftAdd) else "",
+            note=self.forms.get(node.name, ""),
             passing=self._passing(node, result),
             low=low,
             high=low + result.width - 1,
@@ -214,28 +212,3 @@ class _Renderer:
             result.append({"low": place, "high": place + span.width - 1, "value": value})
             place += span.width
         return result
-
-    # Comments: small sums are spelled out in terms of the inputs ------------------------------------------
-
-    def _note_form(self, node: Node) -> None:
-        form: dict[str, int] | None = None
-        match node.op:
-            case datapath.Input():
-                form = {node.name: 1}
-            case datapath.ShiftAdd(left_shift=left, right_shift=right, subtract=subtract):
-                a, b = (self.forms.get(name) for name in node.inputs)
-                if a is not None and b is not None:
-                    form = {name: factor << left for name, factor in a.items()}
-                    for name, factor in b.items():
-                        form[name] = form.get(name, 0) + ((-factor if subtract else factor) << right)
-                    form = {name: factor for name, factor in form.items() if factor}
-            case _:
-                pass
-        self.forms[node.name] = form if form is not None and len(form) <= _MOST_TERMS else None
-
-    def _form_text(self, name: str) -> str:
-        form = self.forms.get(name)
-        if form is None:
-            return ""
-        terms = [f"{'-' if f < 0 else '+'} {'' if abs(f) == 1 else f'{abs(f)} '}{lane}" for lane, f in form.items()]
-        return " ".join(terms).removeprefix("+ ")
