@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from integer_bench import Built, build_all, network_of, scheduled
+from integer_bench import Built, build_all, network_of, scheduled, with_fifos
 from integer_cases import CASES
 from networks import FOLDED, NETWORKS
 
@@ -20,4 +20,5 @@ def built() -> Built:
         pytest.skip(str(error))
     designs = {str(case): scheduled(network_of(case)[0]) for case in CASES if case.hardware}
     designs |= {name: scheduled(graph) for name, graph in NETWORKS.items()}
-    return build_all(designs | {f"{name}, folded": scheduled(NETWORKS[name], FOLDED[name]) for name in FOLDED})
+    designs |= {f"{name}, folded": scheduled(NETWORKS[name], FOLDED[name]) for name in FOLDED}
+    return build_all(designs | {"residual, starved": with_fifos(designs["residual"], 6)})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import prod
 from typing import Any
@@ -14,7 +14,7 @@ from integer_cases import Case, Operand
 
 from qcompile import targets
 from qcompile.backends.amaranth import Rtl, emit
-from qcompile.ir import integer
+from qcompile.ir import hardware, integer
 from qcompile.ir.array import Array
 from qcompile.ir.graph import Graph, Node
 from qcompile.ir.window import Window
@@ -116,6 +116,15 @@ def scheduled(graph: Graph, cycles: int | None = None) -> Design:
     board = targets.get("ultra96")
     # A fast clock: the smallest datapaths get several stages.
     return schedule(golden, board, 2 * board.clock_mhz, Effort(0), cycles=cycles)
+
+
+def with_fifos(design: Design, depth: int) -> Design:
+    """The design with every FIFO of this depth, whatever it needs."""
+    nodes = (
+        replace(node, op=replace(node.op, depth=depth)) if isinstance(node.op, hardware.Fifo) else node
+        for node in design.graph.nodes
+    )
+    return replace(design, graph=replace(design.graph, nodes=tuple(nodes)))
 
 
 def build_all(designs: dict[str, Design]) -> Built:

@@ -11,6 +11,7 @@ from networks import NETWORKS
 from qcompile.ir import integer
 from qcompile.ir.graph import Graph
 from qcompile.schedule.trace import initiation_interval, trace
+from qcompile.verify.simulator import Deadlock
 
 PINS = 2
 """Cycles of the register slices behind the input pins and before the output pins."""
@@ -34,3 +35,16 @@ def timing(built: Built, name: str) -> tuple[tuple[int, int, int], tuple[int, in
 def test_a_design_takes_the_cycles_that_the_schedule_says(built: Built, name: str) -> None:
     foretold, measured = timing(built, name)
     assert measured == foretold
+
+
+@pytest.mark.xdist_group("conformance_rtl")
+def test_a_join_whose_fifo_is_too_shallow_deadlocks(built: Built) -> None:
+    """The other side needs two rows and two pixels more before it has its first beat."""
+    source = NETWORKS["residual"].nodes[0].op
+    assert isinstance(source, integer.Input)
+    codes = np.zeros((2, *source.order.shape), np.int64)
+    for stall in (0.0, 0.4):
+        with pytest.raises(Deadlock) as error:
+            built.run("residual, starved", codes, stall=stall)
+        assert error.value.out_beats == 0
+    assert len(built.run("residual", codes)[0]) == 2
