@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qcompile.driver import Compiled, compile
+    from qcompile.compiled import Compiled
+    from qcompile.driver import compile
     from qcompile.errors import CompileError, Diagnostic
 
 __all__ = ["CompileError", "Compiled", "Diagnostic", "compile"]
@@ -16,10 +17,14 @@ __all__ = ["CompileError", "Compiled", "Diagnostic", "compile"]
 
 def __getattr__(name: str) -> Any:
     # Loaded on first use: onnx, onnxruntime and numba take seconds that `qcompile targets` should not.
-    if name in ("compile", "Compiled"):
+    if name == "compile":
         from qcompile import driver
 
-        return getattr(driver, name)
+        return driver.compile
+    if name == "Compiled":
+        from qcompile import compiled
+
+        return compiled.Compiled
     if name in ("CompileError", "Diagnostic"):
         from qcompile import errors
 
