@@ -162,7 +162,8 @@ class FoldedWindow(HardwareOp):
     """The windows of an image whose channels arrive in ``folds`` beats per position, read back one beat at a time.
 
     ``order`` "window": kernel row, kernel column, fold, fold fastest; "channel": fold, kernel row, kernel
-    column, as operations need it that treat every channel for itself.
+    column, as operations need it that treat every channel for itself. ``depth`` is the size of the line memory
+    in beats; None: what one window after the other needs.
     """
 
     mnemonic: ClassVar[str] = "folded_window"
@@ -172,6 +173,7 @@ class FoldedWindow(HardwareOp):
     window: Window
     fill: tuple[int, ...]
     order: str = "window"
+    depth: int | None = None
 
     def result_type(self, *operands: Stream) -> Stream:
         (x,) = operands

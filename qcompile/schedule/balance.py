@@ -49,7 +49,8 @@ def _with_fifos(graph: Graph, latencies: Mapping[str, int]) -> Graph:
     timing = trace(graph, latencies)
     interval = initiation_interval(graph)
     full_rate = not any(isinstance(node.op, hardware.FoldedEngine) for node in graph.nodes)
-    forks = [needs(graph, node.name) for node in graph.nodes if len(graph.users[node.name]) > 1]
+    branching = [node.name for node in graph.nodes if len(graph.users[node.name]) > 1]
+    forks = [needs(graph, name, ahead=not full_rate) for name in branching]
     made = {f"{node.name}.fifo{k}" for node in graph.nodes for k in range(len(node.inputs))}
     behind = {node.name: node.inputs[0] for node in graph.nodes if node.name in made}
     nodes: list[Node] = []

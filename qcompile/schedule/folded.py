@@ -20,6 +20,7 @@ from qcompile.schedule.fold import Folding, layer_shape
 from qcompile.schedule.network import Network
 from qcompile.schedule.partition import Group
 from qcompile.schedule.timing import pipeline
+from qcompile.schedule.trace import folded_scan
 
 Weights = npt.NDArray[np.int64]
 
@@ -84,7 +85,12 @@ class FoldedLayer:
         if window.kernel == (1, 1) and window.strides == (1, 1) and not window.padded:
             return stream
         fills = (fill,) * self.folding.simd
-        op = hardware.FoldedWindow(self.layer, height, width, channels // self.folding.simd, window, fills, order)
+        folds = channels // self.folding.simd
+        op = hardware.FoldedWindow(self.layer, height, width, folds, window, fills, order)
+        if window.strides[0] > 1:
+            # The rows that a row of windows skips over arrive while the row before is read.
+            skipped = (window.strides[0] - 1) * width * folds
+            op = replace(op, depth=folded_scan(op).memory_words + skipped)
         return self.net.emit(self.group, op, (stream,), "window")
 
     # Engines ------------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ def folded_scan(op: hardware.FoldedWindow) -> FoldedScan:
     window = op.window
     order: Order = "channel" if op.order == "channel" else "window"
     return FoldedScan(
-        op.folds, op.height, op.width, window.kernel, window.strides, window.pads, window.dilations, order
+        op.folds, op.height, op.width, window.kernel, window.strides, window.pads, window.dilations, order, op.depth
     )
 
 
@@ -79,8 +79,12 @@ def trace(graph: Graph, latencies: Mapping[str, int] = MappingProxyType({})) -> 
     return timing
 
 
-def needs(graph: Graph, source: str) -> dict[str, npt.NDArray[np.int64]]:
-    """For every stream behind ``source``: the beats of ``source`` that each of its own beats needs."""
+def needs(graph: Graph, source: str, ahead: bool = False) -> dict[str, npt.NDArray[np.int64]]:
+    """For every stream behind ``source``: the beats of ``source`` that each of its own beats needs.
+
+    ``ahead``: every folded window has a row of input more, so that the layer before it can make the next row
+    while this one is read.
+    """
     types = graph.types
     needed = {source: np.arange(1, types[source].beats + 1)}
     for node in graph.nodes:
@@ -88,6 +92,9 @@ def needs(graph: Graph, source: str) -> dict[str, npt.NDArray[np.int64]]:
         if operands:
             assert isinstance(node.op, hardware.HardwareOp)
             last = operand_beats(node.op, types[node.name].beats) - 1
+            if ahead and isinstance(node.op, hardware.FoldedWindow):
+                row = node.op.width * node.op.folds * node.op.window.strides[0]
+                last = np.minimum(last + row, types[node.inputs[0]].beats - 1)
             needed[node.name] = np.max([beats[last] for beats in operands], axis=0)
     return needed
 

@@ -93,6 +93,7 @@ class LayerModule(_Streams):
                     window.dilations,
                     _packed(fill, [lane.width for lane in types[node.name].lanes]),
                     "channel" if node.op.order == "channel" else "window",
+                    node.op.depth,
                 )
             case hardware.FoldedEngine():
                 return self._engine(m, node.op, sources)
