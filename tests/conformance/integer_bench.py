@@ -127,8 +127,13 @@ def with_fifos(design: Design, depth: int) -> Design:
     return replace(design, graph=replace(design.graph, nodes=tuple(nodes)))
 
 
-def build_all(designs: dict[str, Design]) -> Built:
-    rtl = {name: emit(design, f"d{k}") for k, (name, design) in enumerate(designs.items())}
+def emit_all(designs: dict[str, Design]) -> dict[str, Rtl]:
+    return {name: emit(design, f"d{k}") for k, (name, design) in enumerate(designs.items())}
+
+
+def build_all(designs: dict[str, Design], rtl: dict[str, Rtl] | None = None) -> Built:
+    """``rtl``: what `emit_all` made of the designs, where it is there already."""
+    rtl = emit_all(designs) if rtl is None else rtl
     files = {file: text for one in rtl.values() for file, text in one.files.items()}
     in_width = 8 + max(one.in_width for one in rtl.values())
     out_width = max(one.out_width for one in rtl.values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from datapath_bench import Outcome, case_graph, rendered, simulate
+from datapath_bench import Outcome, case_graph, rendered
 from datapath_cases import CASES, SPANS, evaluate
 from datapath_laws import LAWS
 
@@ -56,11 +56,6 @@ def test_a_result_type_is_the_least_that_holds_every_result(mnemonic: str) -> No
         widened = isinstance(case.op, Extend)
         if case.exhaustive and not chosen and not widened:
             assert case.result == Span.of(found), case
-
-
-@pytest.fixture(scope="module")
-def outcome() -> Outcome:
-    return simulate(EVERY_CASE)
 
 
 @pytest.mark.xdist_group("conformance_datapath")

@@ -115,7 +115,6 @@ def test_the_rtl_gives_what_the_definition_gives_with_and_without_stalls(built: 
 
 
 @pytest.mark.xdist_group("conformance_rtl")
-@pytest.mark.xdist_group("conformance_rtl")
 @pytest.mark.parametrize("name", [*NETWORKS, *(f"{name}, folded" for name in FOLDED)])
 @pytest.mark.parametrize("stall", [0.0, 0.05, 0.5, 0.9])
 def test_networks_with_joins_never_deadlock_and_agree_with_the_emulator(built: Built, name: str, stall: float) -> None:

@@ -85,13 +85,13 @@ def test_every_macro_has_a_fault() -> None:
 
 
 @pytest.mark.xdist_group("conformance_datapath")
-def test_a_wrong_verilog_macro_is_reported_for_its_operation(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_verilog_macro_is_reported_for_its_operation(monkeypatch: pytest.MonkeyPatch, simulator: None) -> None:
     faulty = set(FAULTS) - {SEPARATE, UNUSED}
     assert reported(monkeypatch, *faulty) == faulty
 
 
 @pytest.mark.xdist_group("conformance_datapath")
-def test_wrong_lanes_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_lanes_are_reported(monkeypatch: pytest.MonkeyPatch, simulator: None) -> None:
     with_faults(monkeypatch, SEPARATE)
     cases = [*DATAPATH_CASES["input"], *DATAPATH_CASES["negate"][:2]]
     assert {cases[k].op.mnemonic for k in simulate(cases).wrong()} >= {SEPARATE}
@@ -181,7 +181,7 @@ def faulty_rule(rule: Callable[..., Lanes]) -> Callable[..., Lanes]:
 
 
 @pytest.mark.xdist_group("conformance_rtl")
-def test_a_wrong_rule_is_reported_for_its_operation(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_rule_is_reported_for_its_operation(monkeypatch: pytest.MonkeyPatch, simulator: None) -> None:
     """One design per rule, of the first case whose fault shows in its values."""
     chosen = {type(case.op): case for case in reversed(IN_HARDWARE) if fault_shows(case)}
     chosen = {kind: case for kind, case in chosen.items() if kind in rules.RULES}
