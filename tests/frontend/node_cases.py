@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -111,8 +112,36 @@ def _compared(case, imported, feeds):
     return "agrees", ""
 
 
+def page(outcomes):
+    """docs/operators.md: per operator how many cases agree, are refused, and have no finite meaning or differ."""
+    counts = {}
+    for found in outcomes:
+        counts.setdefault(found.operator, Counter())[found.verdict] += 1
+    lines = [
+        "# Operators",
+        "",
+        f"ONNX's own single-node test cases (onnx {onnx.__version__}) of the operators that qcompile reads, run through",
+        "the importer. A case agrees if the model graph gives its stored results: exactly for integers, within 1e-5 for",
+        "floats. Refused cases end in a diagnostic; others have inputs or results that are not finite, or a stored result",
+        "that `tests/frontend/test_node_cases.py` explains. Written by `python tests/frontend/node_cases.py --page`.",
+        "",
+        "| operator | agree | refused | other |",
+        "|---|---:|---:|---:|",
+    ]
+    for operator, verdicts in sorted(counts.items()):
+        agree, refused = verdicts["agrees"], verdicts["refused"]
+        lines.append(f"| {operator} | {agree} | {refused} | {verdicts.total() - agree - refused} |")
+    total = Counter(found.verdict for found in outcomes)
+    other = total.total() - total["agrees"] - total["refused"]
+    lines.append(f"| **all** | {total['agrees']} | {total['refused']} | {other} |")
+    return "\n".join(lines) + "\n"
+
+
 if __name__ == "__main__":
     outcomes = [outcome(case) for case in claimed_cases()]
+    if "--page" in sys.argv:
+        (Path(__file__).resolve().parents[2] / "docs" / "operators.md").write_text(page(outcomes))
+        sys.exit()
     for found in outcomes:
         if found.verdict != "agrees" or "-v" in sys.argv:
             print(f"{found.verdict:8} {found.case}: {found.text}")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
-from node_cases import claimed_cases, outcome
+from node_cases import claimed_cases, outcome, page
 from node_counts import AGREE, ONNX_VERSION
 
 DIFFER = {
@@ -41,6 +42,13 @@ def test_the_cases_that_agree_only_grow_in_number(outcomes):
     found = Counter(o.operator for o in outcomes if o.verdict == "agrees")
     assert {op: (found[op], count) for op, count in AGREE.items() if found[op] < count} == {}
     assert set(found) <= set(AGREE), "record the new operators in node_counts.py"
+
+
+def test_the_published_page_is_todays(outcomes):
+    if version("onnx") != ONNX_VERSION:
+        pytest.skip(f"the counts are those of onnx {ONNX_VERSION}, installed is {version('onnx')}")
+    published = Path(__file__).resolve().parents[2] / "docs" / "operators.md"
+    assert published.read_text() == page(outcomes)
 
 
 def test_every_refusal_is_a_diagnostic_that_names_the_node_or_tensor(outcomes):
