@@ -118,7 +118,8 @@ class Quantizer:
         high = 2**62 if self.high is None else self.high
         # What is rounded, and what is added behind it.
         first, after = (zero, 0.0) if self.zero_first else (0.0, zero)
-        ratio = np.clip(exact / scale + first, low - 1 - after, high + 1 - after)
+        with np.errstate(over="ignore"):  # what overflows is clipped
+            ratio = np.clip(exact / scale + first, low - 1 - after, high + 1 - after)
         codes = np.asarray(np.clip(round_array(ratio, self.rounding) + after, low, high), np.int64)
         if all(s.numerator.bit_count() == s.denominator.bit_count() == 1 for s in self.scale) and not zero.any():
             return codes  # the quotient is exact, so its rounding is
