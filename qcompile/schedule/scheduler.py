@@ -58,7 +58,10 @@ def schedule_fastest(
         return not fit({"lut": total.lut, "ff": total.ff, "bram18": total.bram18, "dsp": 0}, target)
 
     groups = [g for g in partition(graph) if can_fold(graph, g)]
-    return fastest(build, fits, slowest(graph, groups))
+    if not groups:
+        return build(1)
+    least = max(fold(layer_shape(graph, group), 1).cycles for group in groups)
+    return fastest(build, fits, least, slowest(graph, groups))
 
 
 class _Scheduler:
@@ -100,7 +103,9 @@ class _Scheduler:
                 busy = shape.cycles(choice.simd, choice.pe)
                 result[value] = Folding(choice.simd, choice.pe, busy)
             elif choice is None and cycles is not None:
-                result[value] = fold(shape, cycles)
+                folding = fold(shape, cycles)
+                if folding.cycles <= cycles:  # else not even all its lanes keep up: the layer is unrolled
+                    result[value] = folding
         return result
 
     def run(self, progress: Progress) -> Design:

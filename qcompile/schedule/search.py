@@ -10,16 +10,17 @@ _STEPS = 14  # halvings of the (logarithmic) range of rates
 _ENOUGH = 1.03  # stop when the bounds are so close
 
 
-def fastest(build: Callable[[int], Design], fits: Callable[[Design], bool], slowest: int) -> Design:
+def fastest(build: Callable[[int], Design], fits: Callable[[Design], bool], least: int, slowest: int) -> Design:
     """The design with the fewest cycles per frame, about, that ``fits``; the smallest design where none does.
 
-    ``build`` makes a design for a number of cycles. Cost falls as cycles rise, though not strictly, so the
+    ``build`` makes a design for a number of cycles, from ``least`` (every layer as wide as folding goes) to
+    ``slowest`` (one lane everywhere). Cost falls as cycles rise, though not strictly, so the
     bisection is a good guess and its result is checked by ``fits``.
     """
     best = build(slowest)
     if not fits(best):
         return best
-    fast, slow = 1.0, float(slowest)
+    fast, slow = float(least), float(slowest)
     for _ in range(_STEPS):
         if slow / fast < _ENOUGH:
             break
