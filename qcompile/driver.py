@@ -15,6 +15,7 @@ from qcompile.backends.amaranth import emit
 from qcompile.compiled import Compiled, Hardware
 from qcompile.config import load_config
 from qcompile.errors import Collector, CompileError, Diagnostic, fail
+from qcompile.ir import hardware
 from qcompile.ir.graph import Graph
 from qcompile.lower.build import Effort
 from qcompile.passes.carry_signs_as_bits import CarrySignsAsBits
@@ -26,6 +27,7 @@ from qcompile.passes.shorten_sums import ShortenSums
 from qcompile.quantize import TIDY, quantize
 from qcompile.schedule import Design, read_schedule, schedule, schedule_fastest
 from qcompile.schedule.naming import identifier
+from qcompile.schedule.trace import slowest
 from qcompile.summary import design_report, emulator_report
 from qcompile.synth import lint_no_multiplier
 from qcompile.targets import Target
@@ -141,8 +143,26 @@ def _scheduled(
     choices = None if schedule_file is None else read_schedule(schedule_file)
     if fold and fps is None and choices is None:
         return schedule_fastest(golden, board, clock, effort, show)
-    cycles = None if fps is None else max(1, int(clock * 1e6 / fps))
-    return schedule(golden, board, clock, effort, show, cycles, choices)
+    cycles = None if fps is None else int(clock * 1e6 / fps)
+    design = schedule(golden, board, clock, effort, show, None if cycles is None else max(1, cycles), choices)
+    node, needed = slowest(design.graph)
+    if cycles is not None and needed > cycles:
+        raise CompileError(_too_slow(design, node, needed, fps))
+    return design
+
+
+def _too_slow(design: Design, node: str, cycles: int, fps: float | None) -> Diagnostic:
+    op = design.graph.by_name[node].op
+    assert isinstance(op, hardware.HardwareOp)
+    who = f"layer {op.layer}" if op.layer else "the input, with one position a cycle,"
+    best = int(design.clock_mhz * 1e6 / cycles)
+    return Diagnostic(
+        "QC507",
+        f"--fps {fps:,.15g}",
+        f"{who} takes {cycles:,} cycles a frame, unrolled or on as many lanes as it has: {best:,} frames a second "
+        f"at {design.clock_mhz:g} MHz",
+        f"ask for --fps {best} or fewer, or raise --clock",
+    )
 
 
 def _too_large(report: Mapping[str, Any], target: Target) -> Diagnostic:

@@ -104,6 +104,12 @@ RULES: dict[str, Rule] = {
         "report cannot be read",
         "The folder holds no report.json that this version of qcompile understands. Compile again into it.",
     ),
+    "QC507": Rule(
+        "rate out of reach",
+        "No folding, and not even unrolled layers, take as few cycles per frame as --fps asks for at this clock: an "
+        "image enters one position per cycle, and a window's padding takes cycles too. A higher clock, a smaller "
+        "image, or a lower rate remain.",
+    ),
     # 9xx: internal
     "QC901": Rule(
         "verification mismatch",

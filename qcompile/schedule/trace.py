@@ -132,17 +132,22 @@ def _folded_window_beats(op: hardware.FoldedWindow) -> npt.NDArray[np.int64]:
 
 def initiation_interval(graph: Graph) -> int:
     """Cycles from one frame's first input beat to the next one's, nothing stalling."""
-    types = graph.types
-    paces = [1]
-    for node in graph.nodes:
-        paces.append(types[node.name].beats)
-        match node.op:
-            case hardware.SlidingWindow():
-                paces.append(window_scan(node.op).steps)
-            case hardware.FoldedWindow():
-                paces.append(folded_scan(node.op).cycles_per_frame)
-            case hardware.FoldedEngine(vector=vector):
-                paces.append(types[node.name].beats * vector)
-            case _:
-                pass
-    return max(paces)
+    return slowest(graph)[1]
+
+
+def slowest(graph: Graph) -> tuple[str, int]:
+    """The first of the nodes that take the most cycles per frame, and these cycles."""
+    paces = {node.name: _cycles_per_frame(node.op, graph.types[node.name].beats) for node in graph.nodes}
+    name = max(paces, key=lambda name: paces[name])
+    return name, paces[name]
+
+
+def _cycles_per_frame(op: object, beats: int) -> int:
+    match op:
+        case hardware.SlidingWindow():
+            return max(beats, window_scan(op).steps)
+        case hardware.FoldedWindow():
+            return max(beats, folded_scan(op).cycles_per_frame)
+        case hardware.FoldedEngine(vector=vector):
+            return beats * vector
+    return beats
