@@ -99,7 +99,8 @@ class ShiftLeft(DatapathOp):
     amount: int
 
     def result_type(self, *operands: Span) -> Span:
-        return operands[0].scaled(1 << self.amount)
+        (x,) = operands
+        return x.scaled(1 << self.amount)
 
     def evaluate(self, *operands: int) -> int:
         return operands[0] << self.amount
@@ -113,7 +114,8 @@ class Negate(DatapathOp):
     mnemonic: ClassVar[str] = "negate"
 
     def result_type(self, *operands: Span) -> Span:
-        return -operands[0]
+        (x,) = operands
+        return -x
 
     def evaluate(self, *operands: int) -> int:
         return -operands[0]
@@ -128,7 +130,8 @@ class AddConstant(DatapathOp):
     value: int
 
     def result_type(self, *operands: Span) -> Span:
-        return operands[0] + Span(self.value, self.value)
+        (x,) = operands
+        return x + Span(self.value, self.value)
 
     def evaluate(self, *operands: int) -> int:
         return operands[0] + self.value
@@ -143,7 +146,8 @@ class ShiftRight(DatapathOp):
     amount: int
 
     def result_type(self, *operands: Span) -> Span:
-        return Span(operands[0].low >> self.amount, operands[0].high >> self.amount)
+        (x,) = operands
+        return Span(x.low >> self.amount, x.high >> self.amount)
 
     def evaluate(self, *operands: int) -> int:
         return operands[0] >> self.amount
@@ -158,9 +162,10 @@ class RoundEven(DatapathOp):
     amount: int
 
     def result_type(self, *operands: Span) -> Span:
+        (x,) = operands
         if self.amount < 1:
             raise IRError("rounding needs at least one bit to drop")
-        return Span(self.evaluate(operands[0].low), self.evaluate(operands[0].high))
+        return Span(self.evaluate(x.low), self.evaluate(x.high))
 
     def evaluate(self, *operands: int) -> int:
         return round_exact(Fraction(operands[0], 1 << self.amount), Rounding.HALF_EVEN)
@@ -176,7 +181,8 @@ class Clamp(DatapathOp):
     high: int
 
     def result_type(self, *operands: Span) -> Span:
-        return Span(self.evaluate(operands[0].low), self.evaluate(operands[0].high))
+        (x,) = operands
+        return Span(self.evaluate(x.low), self.evaluate(x.high))
 
     def evaluate(self, *operands: int) -> int:
         return min(max(operands[0], self.low), self.high)
@@ -206,7 +212,8 @@ class AtLeast(DatapathOp):
     value: int
 
     def result_type(self, *operands: Span) -> Span:
-        return Span(self.evaluate(operands[0].low), self.evaluate(operands[0].high))
+        (x,) = operands
+        return Span(self.evaluate(x.low), self.evaluate(x.high))
 
     def evaluate(self, *operands: int) -> int:
         return int(operands[0] >= self.value)
@@ -268,9 +275,10 @@ class Xnor(DatapathOp):
     mnemonic: ClassVar[str] = "xnor"
 
     def result_type(self, *operands: Span) -> Span:
+        x, y = operands
         if not all(Span(0, 1).holds(o) for o in operands):
             raise IRError("needs one-bit operands")
-        return Span.of(int(a == b) for a in set(_ends(operands[0])) for b in set(_ends(operands[1])))
+        return Span.of(int(a == b) for a in set(_ends(x)) for b in set(_ends(y)))
 
     def evaluate(self, *operands: int) -> int:
         return int(operands[0] == operands[1])
@@ -289,10 +297,10 @@ class BoothDigit(DatapathOp):
     mnemonic: ClassVar[str] = "booth_digit"
 
     def result_type(self, *operands: Span) -> Span:
-        a, *bits = operands
-        if not all(Span(0, 1).holds(b) for b in bits):
+        a, high, middle, low = operands
+        if not all(Span(0, 1).holds(bit) for bit in (high, middle, low)):
             raise IRError("needs one-bit digits")
-        digits = [-2 * h + m + n for h in _ends(bits[0]) for m in _ends(bits[1]) for n in _ends(bits[2])]
+        digits = [-2 * h + m + n for h in _ends(high) for m in _ends(middle) for n in _ends(low)]
         return Span.of(d * x - (d < 0) for d in digits for x in _ends(a))
 
     def evaluate(self, *operands: int) -> int:
@@ -310,8 +318,9 @@ class Extend(DatapathOp):
     span: Span
 
     def result_type(self, *operands: Span) -> Span:
-        if not self.span.holds(operands[0]):
-            raise IRError(f"{operands[0]} is not within {self.span}")
+        (x,) = operands
+        if not self.span.holds(x):
+            raise IRError(f"{x} is not within {self.span}")
         return self.span
 
     def evaluate(self, *operands: int) -> int:
@@ -332,9 +341,10 @@ class Lookup(DatapathOp):
     low: int
 
     def result_type(self, *operands: Span) -> Span:
-        first, last = operands[0].low - self.low, operands[0].high - self.low
+        (x,) = operands
+        first, last = x.low - self.low, x.high - self.low
         if first < 0 or last >= self.table.shape[0]:
-            raise IRError(f"a table from {self.low} with {self.table.shape[0]} entries for {operands[0]}")
+            raise IRError(f"a table from {self.low} with {self.table.shape[0]} entries for {x}")
         part = self.table.values[first : last + 1]
         return Span(int(part.min()), int(part.max()))
 

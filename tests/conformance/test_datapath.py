@@ -39,6 +39,14 @@ def test_the_spans_are_signed_and_unsigned_narrow_and_wide() -> None:
     assert {span.width for span in SPANS} >= {1, 3, 4, 8, 34, 41}
 
 
+@pytest.mark.parametrize("mnemonic", sorted(set(CASES) - {"input", "constant", "count_ones"}))
+def test_an_operand_too_many_or_too_few_is_refused(mnemonic: str) -> None:
+    for case in CASES[mnemonic][:1]:
+        for spans in ((*case.lanes, case.lanes[0]), case.lanes[1:]):
+            with pytest.raises((IRError, ValueError)):
+                case.op.result_type(*spans)
+
+
 @pytest.mark.parametrize("mnemonic", CASES)
 def test_a_definition_obeys_its_law(mnemonic: str) -> None:
     for case in CASES[mnemonic]:
