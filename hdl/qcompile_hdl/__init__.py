@@ -17,12 +17,15 @@ from .pipeline import StallPipeline
 from .reshape import Collect, Distribute
 from .rom import rom_verilog
 from .streams import Fork, Join, RegisterSlice
+from .uart import UartReceiver, UartTransmitter
+from .uart_host import Answer, SampleBuffer, UartHost
 from .verilog import to_verilog
 from .window import Window
 from .window_scan import WindowScan
 
 __all__ = [
     "Accumulate",
+    "Answer",
     "AxiStreamTop",
     "Collect",
     "Datapath",
@@ -35,8 +38,12 @@ __all__ = [
     "Join",
     "Lane",
     "RegisterSlice",
+    "SampleBuffer",
     "StallPipeline",
     "StreamFifo",
+    "UartHost",
+    "UartReceiver",
+    "UartTransmitter",
     "Window",
     "WindowScan",
     "rom_verilog",
