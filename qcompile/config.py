@@ -36,7 +36,7 @@ from types import MappingProxyType
 from typing import Any
 
 from qcompile.errors import Collector, CompileError, fail
-from qcompile.numerics.formats import Fixed, parse_format
+from qcompile.numerics.formats import Format, parse_format
 from qcompile.numerics.rounding import Rounding
 from qcompile.quantize import LayerFormats, QuantizeOptions
 
@@ -100,11 +100,11 @@ def _wrong(where: str, value: Any, needed: str) -> CompileError:
     return fail("QC505", where, f"{value!r} is not understood", f"write {needed}")
 
 
-def _format(value: Any, where: str) -> Fixed:
-    return value if isinstance(value, Fixed) else parse_format(str(value), where)
+def _format(value: Any, where: str) -> Format:
+    return value if isinstance(value, Format) else parse_format(str(value), where)
 
 
-def _output(value: Any, where: str) -> str | Fixed:
+def _output(value: Any, where: str) -> str | Format:
     return "accumulator" if value == "accumulator" else _format(value, where)
 
 

@@ -63,7 +63,7 @@ RULES: dict[str, Rule] = {
     ),
     "QC203": Rule(
         "format not understood",
-        "A format is written `fixed:8`, or `fixed:8:4` with 4 fractional bits. `qcompile formats` lists them.",
+        "A format is written `fixed:8`, `minifloat:e3m2`, `pow2:4` and so on. `qcompile formats` lists them.",
     ),
     "QC204": Rule(
         "configuration key not known",

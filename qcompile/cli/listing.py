@@ -12,16 +12,11 @@ from qcompile import targets as catalogue
 from qcompile.cli.parser import Parser, did_you_mean
 from qcompile.cli.pass_list import known_passes
 from qcompile.errors import fail
+from qcompile.numerics.formats import FORMATS
 from qcompile.report import check, render_text
 from qcompile.report.table import Column, table
 from qcompile.rules import RULES
 
-FORMATS = (
-    ("fixed:8", "8 bits, two's complement where the data are signed; the scale comes from the data"),
-    ("fixed:8:4", "8 bits, 4 of them fractional: the scale is 1/16"),
-    ("ufixed:6", "6 bits, unsigned; the scale comes from the data"),
-    ("ufixed:6:3", "6 bits, unsigned, 3 of them fractional: the scale is 1/8"),
-)
 _WIDTH = 100
 
 
@@ -36,8 +31,9 @@ def targets(words: Sequence[str]) -> int:
 def formats(words: Sequence[str]) -> int:
     parser = Parser(prog="qcompile formats", description="List the number formats of --weights and --activations.")
     parser.parse_args(words)
-    print(table([Column("format"), Column("meaning")], FORMATS, _WIDTH))
-    print("\nWidths are 2 to 16 bits.")
+    rows = [[spelling.written, spelling.meaning] for spelling in FORMATS.values()]
+    print(table([Column("format"), Column("meaning")], rows, _WIDTH))
+    print("\nEvery format is a set of exact numbers times a scale that the data decide (docs/formats.md).")
     return 0
 
 

@@ -78,9 +78,12 @@ def _general(op: integer.Input, values: Reals) -> npt.NDArray[np.int64]:
     approximate += np.array([float(o) for o in offset])
     codes = op.quantizer.codes(approximate)
     ratio = approximate / float(op.quantizer.scale[0]) + float(op.quantizer.zero_point[0])
-    ties = np.floor(ratio) + 0.5
-    if op.quantizer.rounding in (Rounding.FLOOR, Rounding.CEIL, Rounding.ZERO, Rounding.AWAY):
+    if not op.quantizer.every_integer:
+        ties = np.rint(2 * ratio) / 2  # codes lie apart: middles are integers too
+    elif op.quantizer.rounding in (Rounding.FLOOR, Rounding.CEIL, Rounding.ZERO, Rounding.AWAY):
         ties = np.rint(ratio)
+    else:
+        ties = np.floor(ratio) + 0.5
     near = np.abs(ratio - ties) < 1e-9 * (1 + np.abs(ratio))
     for place in zip(*np.nonzero(near), strict=True):
         real = op.affine.apply(Fraction(float(values[place])), int(place[-1]))

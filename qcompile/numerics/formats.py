@@ -1,15 +1,78 @@
-"""Number formats as users write them: `fixed:8`, `fixed:8:4`."""
+"""Number formats as users write them: `fixed:8`, `minifloat:e3m2`, `pow2:4`, `ternary`. `FORMATS` lists them all.
+
+A format is a finite set of exact levels that are integers, its codes; `value = scale * code`, with a scale for each
+tensor, channel or group that the data decide. `Format.quantizer` binds the scale.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cached_property
+from math import ceil, log2
+
+import numpy as np
+import numpy.typing as npt
 
 from qcompile.errors import fail
+from qcompile.numerics.levels import LevelQuantizer
+from qcompile.numerics.minifloat import MiniFloatQuantizer
+from qcompile.numerics.quantizer import Quantizer
+from qcompile.numerics.rounding import Rounding
 from qcompile.numerics.span import Span
+
+Reals = npt.NDArray[np.float64]
+Scales = tuple[Fraction, ...]
 
 
 @dataclass(frozen=True)
-class Fixed:
+class Format:
+    """A set of codes without a scale; `parse_format` reads what ``str`` prints."""
+
+    @cached_property
+    def levels(self) -> tuple[int, ...]:
+        """All codes, ascending."""
+        raise NotImplementedError
+
+    @property
+    def span(self) -> Span:
+        return Span(self.levels[0], self.levels[-1])
+
+    @property
+    def bits(self) -> int:
+        """Bits of one number in memory."""
+        return ceil(log2(len(self.levels)))
+
+    @property
+    def frac(self) -> int | None:
+        """The scale is ``2**-frac``; None: the data decide it."""
+        return None
+
+    def as_signed(self) -> Format:
+        """The format for numbers that may be negative."""
+        return self
+
+    def as_weights(self) -> Format:
+        """The format for weights: signed and symmetric."""
+        return self.as_signed()
+
+    def as_unsigned(self) -> Format:
+        """The format for numbers that cannot be negative; it has a zero."""
+        return Levels(str(self), (0, *(level for level in self.levels if level > 0)))
+
+    def quantizer(self, scale: Scales, rounding: Rounding = Rounding.HALF_EVEN) -> Quantizer:
+        """The exact quantizer with ``scale``, one or one per channel: the value of code 1."""
+        return LevelQuantizer.of(scale, self.levels, rounding=rounding)
+
+    def nearest(self, ratios: Reals) -> Reals:
+        """The codes nearest to ``ratios`` (values over scale) in plain float64, ties up: for searches."""
+        codes = np.array(self.levels, np.float64)
+        return codes[np.searchsorted((codes[1:] + codes[:-1]) / 2, ratios, side="right")]
+
+
+@dataclass(frozen=True)
+class Fixed(Format):
     """Two's complement or unsigned fixed point: value = code / 2**frac. ``frac`` None: the scale is free.
 
     ``narrow`` leaves out the most negative code, which makes the range symmetric.
@@ -21,30 +84,232 @@ class Fixed:
     narrow: bool = False
 
     @property
+    def levels(self) -> tuple[int, ...]:
+        return tuple(range(self.span.low, self.span.high + 1))
+
+    @property
     def span(self) -> Span:
         full = Span.of_bits(self.width, self.signed)
         return Span(full.low + 1, full.high) if self.narrow and self.signed else full
+
+    @property
+    def bits(self) -> int:
+        return self.width
+
+    def as_signed(self) -> Fixed:
+        return replace(self, signed=True)
+
+    def as_weights(self) -> Fixed:
+        return replace(self, signed=True, narrow=True)
+
+    def as_unsigned(self) -> Fixed:
+        return replace(self, signed=False)
+
+    def quantizer(self, scale: Scales, rounding: Rounding = Rounding.HALF_EVEN) -> Quantizer:
+        return Quantizer(scale, low=self.span.low, high=self.span.high, rounding=rounding)
+
+    def nearest(self, ratios: Reals) -> Reals:
+        return np.clip(np.rint(ratios), self.span.low, self.span.high)
 
     def __str__(self) -> str:
         frac = "" if self.frac is None else f":{self.frac}"
         return f"{'' if self.signed else 'u'}fixed:{self.width}{frac}"
 
 
-def parse_format(text: str, where: str) -> Fixed:
+@dataclass(frozen=True)
+class MiniFloat(Format):
+    """Sign, ``exponent_bits`` and ``mantissa_bits``, with subnormals; code 1 is the smallest of them.
+
+    ``reserved`` codes at the top are no numbers (infinities, NaN): 0 for Brevitas and most OCP formats, 1 for
+    e4m3fn, all of the last exponent (``2**mantissa_bits``) for e5m2. What is beyond the largest number saturates.
+    A bias is a power of two of the scale, so it has no field: a real-valued one (LLM-FP4) is a free scale.
+    """
+
+    exponent_bits: int
+    mantissa_bits: int
+    reserved: int = 0
+    signed: bool = True
+
+    @cached_property
+    def levels(self) -> tuple[int, ...]:
+        """``mantissa`` where the exponent field is 0, else ``(2**mantissa_bits + mantissa) << (exponent - 1)``."""
+        one = 1 << self.mantissa_bits
+        patterns = range((one << self.exponent_bits) - self.reserved)
+        magnitudes = [f if f < one else (one + f % one) << (f // one - 1) for f in patterns]
+        return tuple([-m for m in reversed(magnitudes[1:])] if self.signed else []) + tuple(magnitudes)
+
+    @property
+    def bits(self) -> int:
+        return self.signed + self.exponent_bits + self.mantissa_bits
+
+    def as_signed(self) -> MiniFloat:
+        return replace(self, signed=True)
+
+    def as_unsigned(self) -> MiniFloat:
+        return replace(self, signed=False)
+
+    def quantizer(self, scale: Scales, rounding: Rounding = Rounding.HALF_EVEN) -> Quantizer:
+        """Rounds ties to even whatever ``rounding`` says, as floating point does."""
+        bias = max(1, (1 << self.exponent_bits - 1) - 1) if self.exponent_bits else 1
+        return MiniFloatQuantizer(
+            scale,
+            low=self.span.low,
+            high=self.span.high,
+            rounding=Rounding.HALF_EVEN,
+            exponent_bits=self.exponent_bits,
+            mantissa_bits=self.mantissa_bits,
+            bias=bias,
+        )
+
+    def __str__(self) -> str:
+        name = f"e{self.exponent_bits}m{self.mantissa_bits}"
+        suffix = {0: "", 1: "fn", 1 << self.mantissa_bits: "ieee"}[self.reserved]
+        return f"{'' if self.signed else 'u'}minifloat:{name}{suffix}"
+
+
+@dataclass(frozen=True)
+class Levels(Format):
+    """Any finite set of codes, ``name`` being its text form."""
+
+    name: str
+    codes: tuple[int, ...]
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        return self.codes
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def power_of_two(bits: int) -> Levels:
+    """Zero and ``±2**p``: as many powers as ``bits`` hold with a sign (S3's three bits are 0, ±1, ±2, ±4)."""
+    return _symmetric(f"pow2:{bits}", {0, *(1 << p for p in range((1 << bits - 1) - 1))})
+
+
+def dense_power_of_two(bits: int) -> Levels:
+    """``±2**p`` without zero (DenseShift): three bits are ±1, ±2, ±4, ±8."""
+    return _symmetric(f"dense-pow2:{bits}", {1 << p for p in range(1 << bits - 1)})
+
+
+def k_hot(terms: int, bits: int) -> Levels:
+    """A sign and ``bits - 1`` magnitude bits of which at most ``terms`` are 1 (QFX)."""
+    return _symmetric(f"khot:{terms}:{bits}", {m for m in range(1 << bits - 1) if m.bit_count() <= terms})
+
+
+def signed_digits(terms: int, bits: int) -> Levels:
+    """Sums and differences of at most ``terms`` powers of two: as many adders as `k_hot`, more levels."""
+    # The number of digits of the canonical signed form of m is that of the ones in m xor 3m.
+    magnitudes = {m for m in range(1 << bits - 1) if (m ^ 3 * m).bit_count() <= terms}
+    return _symmetric(f"csd:{terms}:{bits}", magnitudes)
+
+
+def evenly_spaced(count: int) -> Levels:
+    """``count`` levels around zero: integers where there is an odd number of them, else odd numbers."""
+    step = 1 if count % 2 else 2
+    return Levels(f"levels:{count}", tuple((2 * k - (count - 1)) * step // 2 for k in range(count)))
+
+
+def _symmetric(name: str, magnitudes: set[int]) -> Levels:
+    return Levels(name, tuple(sorted(magnitudes | {-m for m in magnitudes})))
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """One kind of format: ``read`` makes it of the parts behind the kind, ValueError where they make no sense."""
+
+    read: Callable[..., Format]
+    written: str
+    example: str
+    meaning: str
+
+
+def _fixed(signed: bool) -> Callable[..., Format]:
+    def read(width: str, frac: str | None = None) -> Fixed:
+        return Fixed(_within(width, 2, 16), signed, None if frac is None else int(frac))
+
+    return read
+
+
+def _minifloat(signed: bool) -> Callable[..., Format]:
+    def read(name: str) -> MiniFloat:
+        base = name.removesuffix("fn").removesuffix("ieee")
+        head, _, mantissa_text = base.partition("m")
+        if head[:1] != "e":
+            raise ValueError(name)
+        exponent, mantissa = _within(head[1:], 0, 5), _within(mantissa_text, 0, 7)
+        reserved = 1 if name.endswith("fn") else (1 << mantissa if name.endswith("ieee") else 0)
+        made = MiniFloat(exponent, mantissa, reserved, signed)
+        if not 2 <= exponent + mantissa + 1 <= 8 or len(made.levels) < 2:
+            raise ValueError(name)
+        return made
+
+    return read
+
+
+def _levels(text: str) -> Levels:
+    if "," not in text:
+        return evenly_spaced(_within(text, 2, 1024))
+    codes = tuple(sorted({_within(part, -(1 << 20), 1 << 20) for part in text.split(",")}))
+    if len(codes) < 2 or codes[-1] <= 0:
+        raise ValueError(text)
+    return Levels("levels:" + ",".join(map(str, codes)), codes)
+
+
+def _within(text: str, low: int, high: int) -> int:
+    number = int(text)
+    if not low <= number <= high:
+        raise ValueError(text)
+    return number
+
+
+def _k_of(make: Callable[[int, int], Levels]) -> Callable[..., Format]:
+    return lambda terms, bits: make(_within(terms, 1, 8), _within(bits, 2, 12))
+
+
+FORMATS: dict[str, Spelling] = {
+    "fixed": Spelling(
+        _fixed(True),
+        "fixed:W[:F]",
+        "fixed:8",
+        "W bits, signed where the data are; F of them fractional, else the data set the scale",
+    ),
+    "ufixed": Spelling(_fixed(False), "ufixed:W[:F]", "ufixed:6", "W bits, unsigned"),
+    "minifloat": Spelling(
+        _minifloat(True),
+        "minifloat:eEmM",
+        "minifloat:e3m2",
+        "sign, exponent, mantissa, subnormals; behind it fn: the top code is NaN, ieee: infinities",
+    ),
+    "uminifloat": Spelling(_minifloat(False), "uminifloat:eEmM", "uminifloat:e3m2", "the same without a sign"),
+    "pow2": Spelling(
+        lambda bits: power_of_two(_within(bits, 2, 5)), "pow2:B", "pow2:4", "0 and ±2^p, B bits with the sign"
+    ),
+    "dense-pow2": Spelling(
+        lambda bits: dense_power_of_two(_within(bits, 2, 5)), "dense-pow2:B", "dense-pow2:3", "±2^p, no zero"
+    ),
+    "khot": Spelling(_k_of(k_hot), "khot:K:B", "khot:2:4", "B bits, at most K ones in the magnitude"),
+    "csd": Spelling(_k_of(signed_digits), "csd:K:B", "csd:2:6", "B bits, at most K signed powers of two"),
+    "ternary": Spelling(lambda: Levels("ternary", (-1, 0, 1)), "ternary", "ternary", "-1, 0, 1"),
+    "binary": Spelling(lambda: Levels("binary", (-1, 1)), "binary", "binary", "-1, 1"),
+    "levels": Spelling(
+        _levels, "levels:N", "levels:5", "N evenly spaced levels around 0, or those listed, as in levels:-4,-1,0,1,4"
+    ),
+}
+"""Every kind of format; the order is that of `qcompile formats`."""
+
+
+def parse_format(text: str, where: str) -> Format:
     """The format that ``text`` spells, or a QC203 diagnostic naming ``where``."""
     kind, *parts = text.strip().split(":")
-    wrong = fail(
+    try:
+        return FORMATS[kind].read(*parts)
+    except (KeyError, TypeError, ValueError):
+        pass
+    known = ", ".join(spelling.written for spelling in FORMATS.values())
+    raise fail(
         "QC203",
         where,
         f"format {text!r} is not understood",
-        "write fixed:W with 2 <= W <= 16 (signed where the data are signed), or fixed:W:F with F fractional bits",
+        f"write fixed:W with 2 <= W <= 16 (signed where the data are signed), or another of {known}",
     )
-    if kind not in ("fixed", "ufixed") or len(parts) not in (1, 2):
-        raise wrong
-    try:
-        numbers = [int(part) for part in parts]
-    except ValueError:
-        raise wrong from None
-    if not 2 <= numbers[0] <= 16:
-        raise wrong
-    return Fixed(numbers[0], kind == "fixed", numbers[1] if len(numbers) == 2 else None)

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from qcompile.ir.graph import Graph, Level, Node
 from qcompile.ir.model import MODEL, Add, Constant, Div, Input, Mul, Quantize, Reshape, Take, Transpose
-from qcompile.numerics.formats import Fixed
+from qcompile.numerics.formats import Fixed, Format
 from qcompile.numerics.quantizer import Quantizer
 from qcompile.numerics.rounding import Rounding
 from qcompile.passes.naming import fresh_name
@@ -22,7 +22,7 @@ class QuantizeInputs:
     1/255, over 0..255 the integers. Zero is code 0. A range without negative numbers has unsigned codes.
     """
 
-    format: Fixed = field(default=Fixed(8))
+    format: Format = field(default=Fixed(8))
     limits: tuple[Fraction, Fraction] = (Fraction(0), Fraction(1))
     rounding: Rounding = Rounding.HALF_EVEN
 
@@ -45,12 +45,12 @@ class QuantizeInputs:
     def quantizer(self) -> Quantizer:
         low, high = self.limits
         signed = low < 0
-        span = Fixed(self.format.width, signed).span
-        if self.format.frac is not None:
-            scale = Fraction(1, 2) ** self.format.frac
+        chosen = self.format.as_signed() if signed else self.format.as_unsigned()
+        if chosen.frac is not None:
+            scale = Fraction(1, 2) ** chosen.frac
         else:
-            scale = max([high / span.high] + ([low / span.low] if signed else []))
-        return Quantizer((scale,), low=span.low, high=span.high, rounding=self.rounding)
+            scale = max([high / chosen.span.high] + ([low / chosen.span.low] if signed else []))
+        return chosen.quantizer((scale,), self.rounding)
 
 
 def _is_bare(graph: Graph, source: Node) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from fractions import Fraction
 from math import gcd, prod
 
@@ -10,9 +9,8 @@ import numpy as np
 
 from qcompile.ir.graph import Graph, Node
 from qcompile.ir.model import Add, AveragePool, Clip, Conv, Input, MatMul, Quantize, Reals
-from qcompile.numerics.formats import Fixed
+from qcompile.numerics.formats import Fixed, Format
 from qcompile.numerics.quantizer import Quantizer
-from qcompile.numerics.rounding import Rounding
 from qcompile.quantize.options import LayerFormats, QuantizeOptions
 from qcompile.quantize.placement import LAYOUT, Place
 from qcompile.quantize.ranges import (
@@ -25,13 +23,13 @@ from qcompile.quantize.ranges import (
 )
 
 
-def layer_formats(options: QuantizeOptions, names: tuple[str, ...]) -> tuple[Fixed, Fixed]:
+def layer_formats(options: QuantizeOptions, names: tuple[str, ...]) -> tuple[Format, Format]:
     """``(weights, activations)`` of the layer that goes by ``names``, overrides applied."""
     weights, activations = options.weights, options.activations
     for name in names:
         own = options.overrides.get(name, LayerFormats())
         weights, activations = own.weights or weights, own.activations or activations
-    return replace(weights, signed=True, narrow=True), activations
+    return weights.as_weights(), activations
 
 
 def keeps_grid(options: QuantizeOptions, names: tuple[str, ...]) -> bool:
@@ -43,21 +41,27 @@ def keeps_grid(options: QuantizeOptions, names: tuple[str, ...]) -> bool:
 def activation_quantizer(place: Place, values: Reals, options: QuantizeOptions) -> Quantizer:
     """The per-tensor grid of an activation of which ``values`` were seen; zero always is code 0."""
     _, chosen = layer_formats(options, place.layer_names)
-    if place.output and isinstance(options.output, Fixed):
+    if place.output and isinstance(options.output, Format):
         chosen = options.output
-    non_negative = place.non_negative or (isinstance(place.owner.op, Input) and float(values.min()) >= 0)
-    span = Fixed(chosen.width, chosen.signed and not non_negative).span
+    source = place.owner.op if isinstance(place.owner.op, Input) else None
+    if place.non_negative or (source is not None and float(values.min()) >= 0):
+        chosen = chosen.as_unsigned()
     pow2 = options.scales == "pow2"
     if chosen.frac is not None:
         scale = power_of_two(-chosen.frac)
-    elif isinstance(place.owner.op, Input) and (exact := integer_grid(values, place.owner.op.integer, chosen.width)):
+    elif (
+        source is not None
+        and isinstance(chosen, Fixed)
+        and (exact := integer_grid(values, source.integer, chosen.width))
+    ):
         scale, span = exact
+        return Quantizer((scale,), low=span.low, high=span.high, rounding=options.rounding)
     elif options.percentile is not None:
-        scale = percentile_scale(values, span, options.percentile, pow2)
+        scale = percentile_scale(values, chosen, options.percentile, pow2)
     else:
         choose = minmax_scale if options.activation_range == "minmax" else least_error_scale
-        scale = choose(values, span, pow2)
-    return Quantizer((scale,), low=span.low, high=span.high, rounding=options.rounding)
+        scale = choose(values, chosen, pow2)
+    return chosen.quantizer((scale,), options.rounding)
 
 
 def out_axis(node: Node, position: int) -> int:
@@ -73,21 +77,19 @@ def weight_rows(weights: Reals, axis: int) -> Reals:
 
 
 def weight_quantizer(
-    weights: Reals, axis: int, format: Fixed, options: QuantizeOptions, shared: bool, moments: Reals | None
+    weights: Reals, axis: int, format: Format, options: QuantizeOptions, shared: bool, moments: Reals | None
 ) -> tuple[Quantizer, int | None]:
     """``(quantizer, axis)`` of weights: symmetric, one scale per output channel, or one ``shared`` by all.
 
     ``moments`` as for `weight_scales`.
     """
-    span = format.span
     if format.frac is not None:
         scales: tuple[Fraction, ...] = (power_of_two(-format.frac),)
     else:
         rows = weight_rows(weights, axis)
-        scales = weight_scales(rows, span, options.weight_range, options.scales == "pow2", shared, moments)
+        scales = weight_scales(rows, format, options.weight_range, options.scales == "pow2", shared, moments)
     scales = scales[:1] if len(set(scales)) == 1 else scales
-    quantizer = Quantizer(scales, low=span.low, high=span.high, rounding=Rounding.HALF_EVEN)
-    return quantizer, axis % weights.ndim if len(scales) > 1 else None
+    return format.quantizer(scales), axis % weights.ndim if len(scales) > 1 else None
 
 
 def grid_of(graph: Graph, name: str) -> Quantizer | None:

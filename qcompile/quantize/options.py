@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from qcompile.errors import fail
-from qcompile.numerics.formats import Fixed
+from qcompile.numerics.formats import Fixed, Format
 from qcompile.numerics.rounding import Rounding
 
 SCALES = ("pow2", "free")
@@ -21,8 +21,8 @@ _ACTIVATIONS = Fixed(8)
 class LayerFormats:
     """Formats of one layer that differ from the network's; None keeps the network's."""
 
-    weights: Fixed | None = None
-    activations: Fixed | None = None
+    weights: Format | None = None
+    activations: Format | None = None
 
 
 @dataclass(frozen=True)
@@ -46,18 +46,18 @@ class QuantizeOptions:
     quantized file leaves real; None refuses them.
     """
 
-    weights: Fixed = _WEIGHTS
-    activations: Fixed = _ACTIVATIONS
+    weights: Format = _WEIGHTS
+    activations: Format = _ACTIVATIONS
     formats: str = "auto"
     scales: str = "pow2"
     weight_range: str = "output"
     activation_range: str = "mse"
     bias_correction: bool = True
-    output: str | Fixed = "accumulator"
+    output: str | Format = "accumulator"
     rounding: Rounding = Rounding.HALF_UP
     overrides: Mapping[str, LayerFormats] = field(default_factory=lambda: MappingProxyType({}))
     input_range: tuple[float, float] = (0.0, 1.0)
-    input_format: Fixed | None = None
+    input_format: Format | None = None
 
     def __post_init__(self) -> None:
         for name, value, choices in (

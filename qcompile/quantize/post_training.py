@@ -208,7 +208,7 @@ class _Builder:
             case Input():
                 self.values[node.name] = self.samples[node.name]
             case Quantize(quantizer=q) if (
-                node.inputs[0] not in self.constants and q.span is not None and q.channels == 1
+                node.inputs[0] not in self.constants and q.every_integer and q.span is not None and q.channels == 1
             ):
                 half_up = q.rounding is Rounding.HALF_UP
                 x, zero, scale = self.values[node.inputs[0]], float(q.zero_point[0]), float(q.scale[0])

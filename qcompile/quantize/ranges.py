@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qcompile.ir.model import Reals
+from qcompile.numerics.formats import Format
 from qcompile.numerics.span import Span
 
 _STEPS = 80
@@ -37,34 +38,34 @@ def covering_scale(reach: float, codes: int, pow2: bool) -> Fraction:
     return power_of_two(exponent - 1 if mantissa == 0.5 else exponent)
 
 
-def candidate_scales(values: Reals, span: Span, pow2: bool) -> list[Fraction]:
+def candidate_scales(values: Reals, format: Format, pow2: bool) -> list[Fraction]:
     """Scales worth trying for ``values``, largest first; the first one clips nothing."""
-    full = max(covering_scale(*side, pow2) for side in _sides(values, span))
+    full = max(covering_scale(*side, pow2) for side in _sides(values, format.span))
     if pow2:
         return [full / 2**k for k in range(_OCTAVES)]
     # Geometric steps down to a clipping point at 1/16 of the range.
     return [free_scale(float(full) * 2.0 ** (-4 * k / _STEPS)) for k in range(_STEPS)]
 
 
-def minmax_scale(values: Reals, span: Span, pow2: bool) -> Fraction:
+def minmax_scale(values: Reals, format: Format, pow2: bool) -> Fraction:
     """The least scale at which nothing is clipped."""
-    return max(covering_scale(*side, pow2) for side in _sides(values, span))
+    return max(covering_scale(*side, pow2) for side in _sides(values, format.span))
 
 
-def percentile_scale(values: Reals, span: Span, percent: float, pow2: bool) -> Fraction:
+def percentile_scale(values: Reals, format: Format, percent: float, pow2: bool) -> Fraction:
     """As `minmax_scale`, but (100 - ``percent``) percent of the magnitudes may be clipped."""
     reach = float(np.percentile(np.abs(values), percent))
-    return minmax_scale(np.clip(values, -reach, reach) if reach > 0 else values, span, pow2)
+    return minmax_scale(np.clip(values, -reach, reach) if reach > 0 else values, format, pow2)
 
 
-def least_error_scale(values: Reals, span: Span, pow2: bool) -> Fraction:
+def least_error_scale(values: Reals, format: Format, pow2: bool) -> Fraction:
     """The candidate with the least squared error; the largest of equals."""
     flat = values.ravel()
-    return min(candidate_scales(flat, span, pow2), key=lambda scale: _error(flat, scale, span))
+    return min(candidate_scales(flat, format, pow2), key=lambda scale: _error(flat, scale, format))
 
 
 def weight_scales(
-    rows: Reals, span: Span, rule: str, pow2: bool, shared: bool, moments: Reals | None = None
+    rows: Reals, format: Format, rule: str, pow2: bool, shared: bool, moments: Reals | None = None
 ) -> tuple[Fraction, ...]:
     """A scale for each of ``rows`` [out, in], a layer's weights, or one for all of them (``shared``).
 
@@ -74,19 +75,19 @@ def weight_scales(
     """
     blocks = [rows] if shared else [row[None] for row in rows]
     if rule == "minmax":
-        return tuple(minmax_scale(block, span, pow2) for block in blocks)
+        return tuple(minmax_scale(block, format, pow2) for block in blocks)
     if rule == "mse" or moments is None:
-        return tuple(least_error_scale(block, span, pow2) for block in blocks)
+        return tuple(least_error_scale(block, format, pow2) for block in blocks)
     groups = np.repeat(np.arange(len(moments)), len(rows) // len(moments))
     found = []
     for number, block in enumerate(blocks):
         own = moments[groups] if shared else moments[groups[number]][None]
 
         def error(scale: Fraction, block: Reals = block, own: Reals = own) -> float:
-            missed = block - fake_quantize(block, float(scale), span.low, span.high, half_up=False)
+            missed = block - format.nearest(block / float(scale)) * float(scale)
             return float(np.einsum("oi,oij,oj->", missed, own, missed, optimize=True))
 
-        found.append(min(candidate_scales(block, span, pow2), key=error))
+        found.append(min(candidate_scales(block, format, pow2), key=error))
     return tuple(found)
 
 
@@ -126,6 +127,6 @@ def _sides(values: Reals, span: Span) -> list[tuple[float, int]]:
     return [side for side in sides if side[0] > 0] or [(0.0, 1)]
 
 
-def _error(values: Reals, scale: Fraction, span: Span) -> float:
-    quantized = fake_quantize(values, float(scale), span.low, span.high, half_up=False)
-    return float(np.square(values - quantized).sum())
+def _error(values: Reals, scale: Fraction, format: Format) -> float:
+    missed = values - format.nearest(values / float(scale)) * float(scale)
+    return float(np.square(missed).sum())

@@ -8,9 +8,8 @@ import pytest
 from fake_driver import FakeDriver, run
 
 from qcompile import targets
-from qcompile.cli.listing import FORMATS
 from qcompile.cli.pass_list import known_passes
-from qcompile.numerics.formats import parse_format
+from qcompile.numerics.formats import FORMATS, parse_format
 from qcompile.rules import RULES
 
 
@@ -25,11 +24,12 @@ def test_targets_lists_all_and_shows_one_with_its_sources(capsys: pytest.Capture
     assert "    - Lattice FPGA-DS-02008" in out
 
 
-@pytest.mark.parametrize("text", [text for text, _ in FORMATS])
-def test_every_listed_format_is_one(text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert str(parse_format(text, "")) == text
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_listed_format_is_one(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    spelling = FORMATS[kind]
+    assert str(parse_format(spelling.example, "")) == spelling.example
     assert run("formats") == 0
-    assert f"\n{text} " in capsys.readouterr().out
+    assert f"\n{spelling.written} " in capsys.readouterr().out
 
 
 def test_passes_lists_every_pass_with_its_levels(capsys: pytest.CaptureFixture[str]) -> None:

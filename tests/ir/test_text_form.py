@@ -19,6 +19,7 @@ from qcompile.ir.array import Array
 from qcompile.ir.graph import Graph, IRError, Level, Node
 from qcompile.ir.text import parse_graph, print_graph
 from qcompile.numerics.bipolar import BipolarQuantizer
+from qcompile.numerics.levels import LevelQuantizer
 from qcompile.numerics.minifloat import MiniFloatQuantizer
 from qcompile.numerics.quantizer import Quantizer
 from qcompile.numerics.span import Span
@@ -61,6 +62,7 @@ QUANTIZERS = st.one_of(
     ),
     st.builds(Quantizer, scale=st.tuples(POSITIVE), zero_point=st.tuples(st.fractions()), zero_first=st.just(True)),
     st.builds(BipolarQuantizer, scale=st.tuples(POSITIVE)),
+    st.just(LevelQuantizer.of((Fraction(1, 3),), (-4, -1, 0, 1, 4))),
     st.just(MiniFloatQuantizer.of((Fraction(1, 3),), 3, 2, 3, Fraction(28), Quantizer((Fraction(1),)).rounding)),
     st.just(ThresholdQuantizer.of(((Fraction(1, 2), Fraction(3)),), Fraction(1, 2), Fraction(-3))),
 )

@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
+import numpy as np
 import pytest
 
 from qcompile.errors import CompileError
-from qcompile.numerics.formats import Fixed, parse_format
+from qcompile.numerics.formats import (
+    Fixed,
+    Format,
+    Levels,
+    MiniFloat,
+    dense_power_of_two,
+    evenly_spaced,
+    k_hot,
+    parse_format,
+    power_of_two,
+    signed_digits,
+)
+from qcompile.numerics.levels import LevelQuantizer
 from qcompile.numerics.span import Span
+
+FORMS = [
+    *(Fixed(8), Fixed(4, signed=False), Fixed(8, frac=3), Fixed(16, False, -2)),
+    *(MiniFloat(2, 1), MiniFloat(4, 3, 1), MiniFloat(5, 2, 4), MiniFloat(3, 0, 1), MiniFloat(0, 4, signed=False)),
+    *(power_of_two(4), dense_power_of_two(3), k_hot(2, 5), signed_digits(2, 6), evenly_spaced(6), evenly_spaced(7)),
+]
+WRONG = ["minifloat:m3", "minifloat:e9m2", "minifloat:e0m0", "pow2", "pow2:9", "khot:2", "ternary:2", "levels:-2,-1"]
 
 
 @pytest.mark.parametrize(
@@ -16,18 +38,24 @@ from qcompile.numerics.span import Span
         ("ufixed:4", Fixed(4, signed=False)),
         ("fixed:8:4", Fixed(8, frac=4)),
         (" fixed:16:-2 ", Fixed(16, frac=-2)),
+        ("minifloat:e3m2", MiniFloat(3, 2)),
+        ("minifloat:e4m3fn", MiniFloat(4, 3, reserved=1)),
+        ("uminifloat:e5m2ieee", MiniFloat(5, 2, reserved=4, signed=False)),
+        ("levels:1,0,-5", Levels("levels:-5,0,1", (-5, 0, 1))),
     ],
 )
 def test_a_format_is_read(text: str, wanted: Fixed) -> None:
     assert parse_format(text, "weights") == wanted
 
 
-@pytest.mark.parametrize("format_", [Fixed(8), Fixed(4, signed=False), Fixed(8, frac=3), Fixed(16, False, -2)])
+@pytest.mark.parametrize("format_", FORMS)
 def test_a_format_prints_as_it_is_written(format_: Fixed) -> None:
     assert parse_format(str(format_), "") == format_
 
 
-@pytest.mark.parametrize("text", ["", "fixed", "int8", "fixed:", "fixed:x", "fixed:1", "fixed:17", "fixed:8:4:2"])
+@pytest.mark.parametrize(
+    "text", ["", "fixed", "int8", "fixed:", "fixed:x", "fixed:1", "fixed:17", "fixed:8:4:2", *WRONG]
+)
 def test_anything_else_is_refused_with_the_way_to_write_it(text: str) -> None:
     with pytest.raises(CompileError) as error:
         parse_format(text, "--weights")
@@ -41,3 +69,46 @@ def test_the_span_of_a_narrow_format_is_symmetric() -> None:
     assert Fixed(8).span == Span(-128, 127)
     assert Fixed(8, narrow=True).span == Span(-127, 127)
     assert Fixed(8, signed=False, narrow=True).span == Span(0, 255)
+
+
+@pytest.mark.parametrize(
+    ("format_", "levels"),
+    [
+        (power_of_two(3), (-4, -2, -1, 0, 1, 2, 4)),
+        (dense_power_of_two(3), (-8, -4, -2, -1, 1, 2, 4, 8)),
+        (k_hot(2, 4), (-6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6)),
+        (signed_digits(2, 4), tuple(range(-7, 8))),
+        (evenly_spaced(4), (-3, -1, 1, 3)),
+        (evenly_spaced(5), (-2, -1, 0, 1, 2)),
+        (MiniFloat(2, 1), (-12, -8, -6, -4, -3, -2, -1, 0, 1, 2, 3, 4, 6, 8, 12)),
+    ],
+    ids=lambda value: str(value) if isinstance(value, Format) else "",
+)
+def test_a_format_is_its_levels(format_: Format, levels: tuple[int, ...]) -> None:
+    assert format_.levels == levels
+    assert format_.as_unsigned().levels == (0, *(level for level in levels if level > 0))
+
+
+def test_signed_digits_are_counted_in_the_canonical_form() -> None:
+    sums = {sign * (1 << p) for p in range(8) for sign in (-1, 1)} | {0}
+    two = {a + b for a in sums for b in sums}
+    assert set(signed_digits(2, 7).levels) == {m for m in two if abs(m) < 64}
+
+
+@pytest.mark.parametrize("format_", FORMS, ids=str)
+def test_the_fast_nearest_code_is_that_of_the_quantizer_away_from_ties(format_: Format) -> None:
+    span = format_.span
+    ratios = np.random.default_rng(0).uniform(1.3 * span.low - 1, 1.3 * span.high + 1, 500)
+    quantizer = format_.quantizer((Fraction(1),))
+    assert format_.nearest(ratios).tolist() == quantizer.codes(ratios).tolist()
+    assert tuple(quantizer.codes_between(span.low, span.high)) == format_.levels
+
+
+def test_the_levels_of_a_minifloat_round_as_the_minifloat_does() -> None:
+    """Two independent ways to round: by the number of the level, and by the significand."""
+    for format_ in (MiniFloat(3, 2), MiniFloat(2, 3), MiniFloat(4, 1, 1), MiniFloat(0, 3)):
+        codes = np.array(format_.levels, float)
+        values = np.concatenate([codes, (codes[1:] + codes[:-1]) / 2, [-1e9, 1e9]])
+        as_float = format_.quantizer((Fraction(1),))
+        as_levels = LevelQuantizer.of((Fraction(1),), format_.levels)
+        assert as_float.codes(values).tolist() == as_levels.codes(values).tolist()

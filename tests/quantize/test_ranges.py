@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from qcompile.numerics.formats import Fixed
 from qcompile.numerics.span import Span
 from qcompile.quantize.ranges import (
     covering_scale,
@@ -18,7 +19,7 @@ from qcompile.quantize.ranges import (
     weight_scales,
 )
 
-UINT8, INT8, NARROW8 = Span(0, 255), Span(-128, 127), Span(-127, 127)
+UINT8, INT8, NARROW8 = Fixed(8, signed=False), Fixed(8), Fixed(8, narrow=True)
 
 
 @pytest.mark.parametrize("reach", [0.1, 1.0, 0.99, 127.5, 127.51, 255.0, 255.5, 255.6, 1e-20, 3e8])
@@ -66,32 +67,37 @@ def test_a_percentile_of_mostly_zeros_falls_back_to_the_whole_range() -> None:
 @pytest.mark.parametrize("bits", [2, 3, 4, 8])
 def test_the_least_error_scale_is_no_worse_than_covering_everything(pow2: bool, bits: int) -> None:
     values = np.random.default_rng(bits).standard_t(3, 4000)
-    span = Span.of_bits(bits, True)
+    format = Fixed(bits)
+    span = format.span
 
     def error(scale: Fraction) -> float:
         codes = np.clip(np.rint(values / float(scale)), span.low, span.high)
         return float(np.square(values - codes * float(scale)).sum())
 
-    assert error(least_error_scale(values, span, pow2)) <= error(minmax_scale(values, span, pow2))
+    assert error(least_error_scale(values, format, pow2)) <= error(minmax_scale(values, format, pow2))
 
 
 def test_channels_get_scales_of_their_own_or_one_for_all() -> None:
     rows = np.array([[1.0, -8.0], [0.25, 0.5]])
-    assert weight_scales(rows, Span(-7, 7), "minmax", pow2=True, shared=False) == (Fraction(2), Fraction(1, 8))
-    assert weight_scales(rows, Span(-7, 7), "minmax", pow2=True, shared=True) == (Fraction(2),)
+    assert weight_scales(rows, Fixed(4, narrow=True), "minmax", pow2=True, shared=False) == (
+        Fraction(2),
+        Fraction(1, 8),
+    )
+    assert weight_scales(rows, Fixed(4, narrow=True), "minmax", pow2=True, shared=True) == (Fraction(2),)
 
 
 @pytest.mark.parametrize("pow2", [False, True])
 def test_the_output_rule_gives_the_results_of_the_layer_less_error_than_any_other(pow2: bool) -> None:
     random = np.random.default_rng(3)
-    span = Span(-3, 3)
+    format = Fixed(3, narrow=True)
+    span = format.span
     rows = random.standard_t(3, (6, 10))
     # Correlated operands, in two groups of their own.
     operands = [random.normal(size=(500, 10)) @ random.normal(size=(10, 10)) for _ in range(2)]
     moments = np.stack([x.T @ x / len(x) for x in operands])
 
     def error(rule: str, shared: bool) -> float:
-        scales = weight_scales(rows, span, rule, pow2, shared, moments)
+        scales = weight_scales(rows, format, rule, pow2, shared, moments)
         scale = np.array([float(s) for s in scales]).reshape(-1, 1)
         missed = rows - np.clip(np.rint(rows / scale), span.low, span.high) * scale
         return sum(float(np.square(operands[row // 3] @ missed[row]).sum()) for row in range(6))
@@ -103,8 +109,10 @@ def test_the_output_rule_gives_the_results_of_the_layer_less_error_than_any_othe
 
 def test_equal_independent_operands_make_the_output_rule_least_squares() -> None:
     rows = np.random.default_rng(3).standard_t(3, (6, 10))
-    rules = [weight_scales(rows, Span(-3, 3), rule, True, False, np.eye(10)[None]) for rule in ("output", "mse")]
-    assert rules[0] == rules[1] == weight_scales(rows, Span(-3, 3), "output", True, False)
+    rules = [
+        weight_scales(rows, Fixed(3, narrow=True), rule, True, False, np.eye(10)[None]) for rule in ("output", "mse")
+    ]
+    assert rules[0] == rules[1] == weight_scales(rows, Fixed(3, narrow=True), "output", True, False)
 
 
 def test_integer_images_keep_every_value_if_the_bits_suffice() -> None:

@@ -14,6 +14,7 @@ from qcompile.ir.graph import IRError, Level, Op
 from qcompile.ir.window import Window
 from qcompile.numerics.bipolar import BipolarQuantizer
 from qcompile.numerics.function import Affine, Clamp, Curve, Leaky, ScalarFunction
+from qcompile.numerics.levels import LevelQuantizer
 from qcompile.numerics.minifloat import MiniFloatQuantizer
 from qcompile.numerics.quantizer import Quantizer
 from qcompile.numerics.rounding import Rounding
@@ -28,7 +29,7 @@ PARAMETERS: dict[str, type] = {
     cls.__name__: cls
     for cls in (
         *(Window, Rounding, Span, ScalarFunction, Affine, Clamp, Leaky, Curve),
-        *(Quantizer, BipolarQuantizer, MiniFloatQuantizer, ThresholdQuantizer),
+        *(Quantizer, BipolarQuantizer, LevelQuantizer, MiniFloatQuantizer, ThresholdQuantizer),
     )
 }
 

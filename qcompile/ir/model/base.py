@@ -16,6 +16,7 @@ from qcompile.ir.array import Array
 from qcompile.ir.graph import IRError, Level, Op
 from qcompile.ir.window import Window
 from qcompile.numerics.bipolar import BipolarQuantizer
+from qcompile.numerics.levels import LevelQuantizer
 from qcompile.numerics.minifloat import MiniFloatQuantizer
 from qcompile.numerics.quantizer import Quantizer
 from qcompile.numerics.rounding import Rounding
@@ -26,7 +27,10 @@ Reals = npt.NDArray[np.float64]
 MODEL = Level("model")
 PARAMETERS: dict[str, type] = {
     cls.__name__: cls
-    for cls in (Window, Rounding, Quantizer, BipolarQuantizer, MiniFloatQuantizer, ThresholdQuantizer)
+    for cls in (
+        *(Window, Rounding),
+        *(Quantizer, BipolarQuantizer, LevelQuantizer, MiniFloatQuantizer, ThresholdQuantizer),
+    )
 }
 
 
