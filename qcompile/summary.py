@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
+from math import prod
 from typing import Any
 
 from qcompile.ir import hardware, integer
 from qcompile.ir.graph import Graph, Node
 from qcompile.numerics.span import Span
+from qcompile.quality import weight_histogram
 from qcompile.quantize.structure import weight_format
-from qcompile.report.schema import SCHEMA_VERSION
+from qcompile.report.schema import INPUT, SCHEMA_VERSION
 from qcompile.schedule.design import Design, Layer
 from qcompile.schedule.estimate import Cost, layer_costs
+from qcompile.schedule.occupancy import occupancy
 from qcompile.schedule.trace import initiation_interval, trace
 from qcompile.targets import Target, fit
 from qcompile.version import VERSION
@@ -30,9 +35,18 @@ def design_report(design: Design, golden: Graph, meaning: Graph, target: Target,
     """Estimates of every layer and of the whole. ``meaning`` is ``golden`` before requantizations were realised."""
     costs = layer_costs(design, target)
     grids = _grids(meaning)
-    layers = [_layer(design, golden, grids, layer, costs, top) for layer in design.layers]
-    total = sum(costs.values(), Cost())
     timing = trace(design.graph, {name: path.latency for name, path in design.datapaths.items()})
+    working = occupancy(design, timing)
+    layer_of = {node: layer.name for layer in design.layers for node in layer.integer_nodes}
+    layers = [
+        {
+            **_layer(design, golden, grids, layer, costs, top),
+            "inputs": _sources(golden, layer, layer_of),
+            "schedule": asdict(working[layer.name]),
+        }
+        for layer in design.layers
+    ]
+    total = sum(costs.values(), Cost())
     interval = initiation_interval(design.graph)
     totals = {
         **_resources(total),
@@ -80,18 +94,45 @@ def _layer(
                 )
             case _:
                 latency += 1
+    product = next((node for node in nodes if isinstance(node.op, integer.Conv | integer.MatMul)), None)
+    optional: dict[str, Any] = {} if layer.lanes is None else {"lanes": list(layer.lanes)}
+    if product is not None:
+        optional["macs"] = _products(golden, product)
+        if (weights := product.op.weights.values).size:  # type: ignore[attr-defined]
+            optional["weights"] = weight_histogram(weights)
     return {
         "name": layer.name,
         "onnx_nodes": list(layer.origin),
+        "shape": list(golden.types[nodes[-1].name].shape),
         "engine": layer.engine,
         "input_format": " + ".join(_format(golden, grids, name) for name in operands),
         "weight_format": _weight_format(nodes),
         "output_format": _format(golden, grids, nodes[-1].name),
         **_resources(costs.get(layer.name, Cost())),
         "latency_cycles": latency,
+        **optional,
         "module": f"{top}_core_{layer.name}",
         "reason": layer.reason,
     }
+
+
+def _sources(golden: Graph, layer: Layer, layer_of: Mapping[str, str]) -> list[str]:
+    """The layers whose values it takes, in order of use; "input" is the network's."""
+    found: dict[str, None] = {}
+    for name in (name for node in layer.integer_nodes for name in golden.by_name[node].inputs):
+        while name not in layer_of and not isinstance(golden.by_name[name].op, integer.Input):
+            (name,) = golden.by_name[name].inputs  # a reshape that is no hardware
+        source = layer_of.get(name, INPUT)
+        if source != layer.name:
+            found[source] = None
+    return list(found)
+
+
+def _products(golden: Graph, node: Node) -> int:
+    """Multiplications per sample, as the ONNX operation counts them."""
+    result: integer.IntType = golden.types[node.name]
+    shape = node.op.weights.shape  # type: ignore[attr-defined]
+    return result.positions * prod(shape)
 
 
 def _grids(meaning: Graph) -> dict[str, str]:

@@ -4,11 +4,16 @@ Keys may be added within a version; a key that changes its meaning or goes away 
 """
 
 import json
+import re
 import types
 from collections.abc import Iterator, Mapping
 from typing import Any, NotRequired, TypedDict, Union, get_args, get_origin, get_type_hints, is_typeddict
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+INPUT = "input"
+"""Among a layer's ``inputs``: the network's own."""
+
+_NUMBERS = re.compile(r"\[\s*(-?\d[-\d.,e+\s]*?)\s*\](?=,?\n)")
 
 
 class Resources(TypedDict):
@@ -20,11 +25,37 @@ class Resources(TypedDict):
     dsp: int
 
 
+class Histogram(TypedDict):
+    """How many values have each code of a grid; bin k of ``counts`` holds ``step`` codes from ``low + k * step`` on.
+
+    The last bin ends at ``high``, the grid's highest code, or beyond it.
+    """
+
+    low: int
+    high: int
+    step: int
+    counts: list[int]
+    real_low: NotRequired[float]
+    real_high: NotRequired[float]
+    clipped: NotRequired[float]
+
+
+class Schedule(TypedDict):
+    """Cycles from a frame's first input beat on, nothing stalling; ``busy`` is how many of them a frame takes."""
+
+    start: int
+    first: int
+    last: int
+    busy: int
+
+
 class Layer(TypedDict):
     """One block of the hardware, estimated."""
 
     name: str
     onnx_nodes: list[str]
+    inputs: list[str]
+    shape: list[int]
     engine: str
     input_format: str
     weight_format: str | None
@@ -35,6 +66,12 @@ class Layer(TypedDict):
     bram18: int
     dsp: int
     latency_cycles: int
+    schedule: NotRequired[Schedule]
+    lanes: NotRequired[list[int]]
+    macs: NotRequired[int]
+    weights: NotRequired[Histogram]
+    activations: NotRequired[Histogram]
+    sqnr_db: NotRequired[float | None]
     module: NotRequired[str]
     reason: NotRequired[str]
 
@@ -51,6 +88,14 @@ class Totals(TypedDict):
     ii_cycles: int
     fps: float
     clock_mhz: float
+
+
+class Quality(TypedDict):
+    """What the layers' ``activations`` and ``sqnr_db`` were measured on, and against what."""
+
+    samples: int
+    source: str
+    reference: str
 
 
 class Notice(TypedDict):
@@ -111,6 +156,8 @@ class Report(TypedDict):
     available: NotRequired[Resources]
     fits: NotRequired[bool]
     excess: NotRequired[list[str]]
+    asked: NotRequired[dict[str, str]]
+    quality: NotRequired[Quality]
     warnings: NotRequired[list[Notice]]
     verify: NotRequired[Verify]
     synth: NotRequired[Synth]
@@ -127,8 +174,9 @@ def check(report: Any) -> list[str]:
 
 
 def to_json(report: Mapping[str, Any]) -> str:
-    """The bytes of report.json, as text: keys in the report's own order."""
-    return json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """The bytes of report.json, as text: keys in the report's own order, lists of numbers on one line."""
+    text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
+    return _NUMBERS.sub(lambda found: "[" + ", ".join(found[1].replace(",", " ").split()) + "]", text) + "\n"
 
 
 def _check(value: Any, expected: Any, path: str) -> Iterator[str]:

@@ -137,12 +137,13 @@ def initiation_interval(graph: Graph) -> int:
 
 def slowest(graph: Graph) -> tuple[str, int]:
     """The first of the nodes that take the most cycles per frame, and these cycles."""
-    paces = {node.name: _cycles_per_frame(node.op, graph.types[node.name].beats) for node in graph.nodes}
+    paces = {node.name: cycles_per_frame(node.op, graph.types[node.name].beats) for node in graph.nodes}
     name = max(paces, key=lambda name: paces[name])
     return name, paces[name]
 
 
-def _cycles_per_frame(op: object, beats: int) -> int:
+def cycles_per_frame(op: object, beats: int) -> int:
+    """How long a component that makes ``beats`` beats is busy with a frame, nothing stalling."""
     match op:
         case hardware.SlidingWindow():
             return max(beats, window_scan(op).steps)

@@ -11,7 +11,7 @@ from qcompile.errors import Diagnostic, Severity
 from qcompile.ir.graph import Graph
 from qcompile.ir.integer import INTEGER
 from qcompile.output import write_folder
-from qcompile.report import to_json
+from qcompile.report import SCHEMA_VERSION, to_json
 
 TOTALS = {"adders": 3, "lut": 40, "ff": 50, "bram18": 0, "dsp": 0, "latency_cycles": 4, "ii_cycles": 1}
 
@@ -25,7 +25,7 @@ class FakeCompiled:
         self.synthesized = False
         self.warnings = (Diagnostic("QC202", "x", "synthetic inputs", "give --calibrate", Severity.WARNING),)
         self.report: dict[str, Any] = {
-            "schema_version": 1,
+            "schema_version": SCHEMA_VERSION,
             "qcompile": "0.1.0",
             "model": "net",
             "target": options.get("target"),
