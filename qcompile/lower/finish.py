@@ -15,6 +15,8 @@ from qcompile.lower.folded import Words, count_ones
 from qcompile.numerics.rounding import Rounding
 from qcompile.numerics.span import Span
 
+_MOST_COMPARATORS = 15  # in a finish; functions of more steps are lines or tables
+
 Columns = npt.NDArray[np.int64]
 """Parameters [words, lanes]: what each lane needs in each word."""
 
@@ -138,6 +140,10 @@ def _thresholds(finish: Finish, op: integer.Thresholds, lane: int, node: str, de
 
 def _lookup(finish: Finish, op: integer.Lookup, lane: int, node: str, deficit: list[int]) -> str:
     build = finish.build
+    if op.table.shape[0] > 1:
+        steps = staircase(op)
+        assert steps is not None, "only staircases differ from channel to channel"
+        return _thresholds(finish, steps, lane, node, deficit)
     node = finish.plus(node, deficit, f"deficit{lane}")
     span = build.spans[node]
     first, last = op.low, op.low + op.table.shape[1] - 1
@@ -154,10 +160,37 @@ FINISHING: dict[type[integer.IntegerOp], Callable[..., str]] = {
 """Rules by operation: (finish, op, lane, node, deficit per word) to the node of the result."""
 
 
+def staircase(op: integer.Lookup) -> integer.Thresholds | None:
+    """The table as comparators, where every row rises or falls by the same steps; None where one does not.
+
+    A table per channel is cheap where each channel has logic of its own. An engine that all channels share reads
+    a few thresholds from ROM instead.
+    """
+    rows = op.table.values
+    rises = np.diff(rows, axis=1)
+    if any((row > 0).any() and (row < 0).any() for row in rises):
+        return None
+    falling = [bool((row < 0).any()) for row in rises]
+    step = int(np.gcd.reduce(rises.ravel())) or 1
+    base = rows.min(axis=1)
+    levels = int((rows.max(axis=1) - base).max()) // step
+    # Thresholds that a row does not have lie beyond all of its values.
+    least = np.full((len(rows), max(levels, 1)), abs(op.low) + rows.shape[1] + 1, np.int64)
+    values = op.low + np.arange(rows.shape[1])
+    for channel, (row, falls) in enumerate(zip(rows, falling, strict=True)):
+        for level in range(int(row.max() - row.min()) // step):
+            reached = values[row >= row.min() + step * (level + 1)]
+            least[channel, level] = -reached[-1] if falls else reached[0]
+    signs = tuple(-1 if falls else 1 for falls in falling)
+    return integer.Thresholds(Array(least), signs, tuple(base.tolist()), step)
+
+
 def finishes(op: Any) -> bool:
     """Whether a folded engine can end in ``op``."""
-    if isinstance(op, integer.Lookup):
-        return op.table.shape[0] == 1
-    if isinstance(op, integer.Thresholds):
-        return op.step.bit_count() == 1 and op.at.shape[1] <= 15
-    return isinstance(op, integer.Rescale | integer.Maximum)
+    match op:
+        case integer.Lookup() if op.table.shape[0] > 1:
+            steps = staircase(op)
+            return steps is not None and finishes(steps)
+        case integer.Thresholds():
+            return op.step.bit_count() == 1 and op.at.shape[1] <= _MOST_COMPARATORS
+    return isinstance(op, integer.Lookup | integer.Rescale | integer.Maximum)
