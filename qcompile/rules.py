@@ -73,6 +73,11 @@ RULES: dict[str, Rule] = {
         "labels do not fit",
         "Labels must be one integer per calibration or verification sample.",
     ),
+    "QC211": Rule(
+        "format is for weights alone",
+        "Formats whose scale or levels are chosen for each group of numbers, or from the numbers themselves, need them "
+        "before the hardware is made: weights are known then, activations are not.",
+    ),
     # 3xx: widths and exactness
     "QC301": Rule(
         "number too wide",
@@ -84,6 +89,12 @@ RULES: dict[str, Rule] = {
         "no hardware engine",
         "The operator has an exact integer meaning and runs in the emulator, but no engine builds it in hardware "
         "with these attributes.",
+    ),
+    "QC402": Rule(
+        "nothing to round",
+        "--residuals and --constants round what a quantized file computes in floats between its quantizers (batch "
+        "norms, activations, residual sums). A float network has its formats from --weights and --activations, and a "
+        "file whose every value goes straight into a quantizer is exact as it is.",
     ),
     # 5xx: target and environment
     "QC501": Rule(

@@ -77,9 +77,24 @@ class QuantizeOptions:
         if isinstance(self.output, str) and self.output != "accumulator":
             way_out = "write accumulator, or a format as in fixed:16"
             raise fail("QC505", "output", f"{self.output!r} is not a choice", way_out)
+        self._check_activations()
         low, high = self.input_range
         if not low < high:
             raise fail("QC505", "input_range", f"[{low}, {high}] is empty", "write [low, high] with low < high")
+
+    def _check_activations(self) -> None:
+        layers = {f'activations of "{name}"': layer.activations for name, layer in self.overrides.items()}
+        for where, chosen in (
+            *(("activations", self.activations), ("input_format", self.input_format), ("output", self.output)),
+            *layers.items(),
+        ):
+            if isinstance(chosen, Format) and chosen.for_weights_only:
+                raise fail(
+                    "QC211",
+                    where,
+                    f"format {chosen} is for weights alone",
+                    "choose a format whose scale a whole tensor shares, as in fixed:8, minifloat:e3m2 or pow2:4",
+                )
 
     @property
     def percentile(self) -> float | None:

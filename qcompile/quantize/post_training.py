@@ -15,6 +15,7 @@ from qcompile.errors import Collector
 from qcompile.ir.array import Array
 from qcompile.ir.graph import Graph, Node
 from qcompile.ir.model import Add, Constant, Input, ModelOp, Quantize, Reals
+from qcompile.numerics.formats import Grouped, Planes
 from qcompile.numerics.quantizer import Quantizer
 from qcompile.numerics.rounding import Rounding
 from qcompile.passes.cancel_quantize import CancelQuantize
@@ -38,7 +39,9 @@ from qcompile.quantize.grids import (
     layer_formats,
     out_axis,
     weight_quantizer,
+    weight_rows,
 )
+from qcompile.quantize.grouping import on_groups
 from qcompile.quantize.options import QuantizeOptions
 from qcompile.quantize.placement import Place, constants_of, find_places, weights_position
 from qcompile.quantize.ranges import exponent_below, fake_quantize, power_of_two
@@ -232,14 +235,20 @@ class _Builder:
         by_channel, accumulated = values.ndim in (2, 4), place is not None and self.accumulates(place)
         axis_out = out_axis(node, position)
         found = find_structure(values, axis_out, by_channel, accumulated) if keeps_grid(self.options, names) else None
+        weights = held.name
         if found is not None:
             quantizer, axis = found.quantizer, found.axis
         else:
             format, _ = layer_formats(self.options, names)
             shared = accumulated or not by_channel
             moments = self.calibration.moments.get(node.name) if by_channel else None
-            quantizer, axis = weight_quantizer(values, axis_out, format, self.options, shared, moments)
-        name = self.emit(Node(self.fresh(f"{held.name}_q"), Quantize(quantizer, axis), (held.name,), held.origin))
+            format = format.fitted(weight_rows(values, axis_out))
+            if isinstance(format, Grouped | Planes):
+                values, quantizer, axis = on_groups(values, axis_out, format, self.options, shared)
+                weights = self.constant(f"{held.name}_moved", values, held.origin)
+            else:
+                quantizer, axis = weight_quantizer(values, axis_out, format, self.options, shared, moments)
+        name = self.emit(Node(self.fresh(f"{held.name}_q"), Quantize(quantizer, axis), (weights,), held.origin))
         inputs = list(node.inputs)
         inputs[position] = name
         return replace(node, inputs=tuple(inputs))

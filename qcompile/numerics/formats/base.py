@@ -1,21 +1,20 @@
-"""Number formats as users write them: `fixed:8`, `minifloat:e3m2`, `pow2:4`, `ternary`. `FORMATS` lists them all.
+"""Formats: finite sets of exact levels without a scale.
 
-A format is a finite set of exact levels that are integers, its codes; `value = scale * code`, with a scale for each
-tensor, channel or group that the data decide. `Format.quantizer` binds the scale.
+Levels are integers, the codes; `value = scale * code`, with a scale for each tensor, channel or group that the data
+decide. `Format.quantizer` binds the scale.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from math import ceil, log2
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from qcompile.errors import fail
 from qcompile.numerics.levels import LevelQuantizer
 from qcompile.numerics.minifloat import MiniFloatQuantizer
 from qcompile.numerics.quantizer import Quantizer
@@ -28,7 +27,10 @@ Scales = tuple[Fraction, ...]
 
 @dataclass(frozen=True)
 class Format:
-    """A set of codes without a scale; `parse_format` reads what ``str`` prints."""
+    """A set of codes without a scale; `qcompile.numerics.formats.parse_format` reads what ``str`` prints."""
+
+    for_weights_only: ClassVar[bool] = False
+    """It needs the values before the hardware is made."""
 
     @cached_property
     def levels(self) -> tuple[int, ...]:
@@ -60,6 +62,10 @@ class Format:
     def as_unsigned(self) -> Format:
         """The format for numbers that cannot be negative; it has a zero."""
         return Levels(str(self), (0, *(level for level in self.levels if level > 0)))
+
+    def fitted(self, rows: Reals) -> Format:
+        """The format with the levels that suit weights [out, in] best, where the format leaves them open."""
+        return self
 
     def quantizer(self, scale: Scales, rounding: Rounding = Rounding.HALF_EVEN) -> Quantizer:
         """The exact quantizer with ``scale``, one or one per channel: the value of code 1."""
@@ -212,104 +218,3 @@ def evenly_spaced(count: int) -> Levels:
 
 def _symmetric(name: str, magnitudes: set[int]) -> Levels:
     return Levels(name, tuple(sorted(magnitudes | {-m for m in magnitudes})))
-
-
-@dataclass(frozen=True)
-class Spelling:
-    """One kind of format: ``read`` makes it of the parts behind the kind, ValueError where they make no sense."""
-
-    read: Callable[..., Format]
-    written: str
-    example: str
-    meaning: str
-
-
-def _fixed(signed: bool) -> Callable[..., Format]:
-    def read(width: str, frac: str | None = None) -> Fixed:
-        return Fixed(_within(width, 2, 16), signed, None if frac is None else int(frac))
-
-    return read
-
-
-def _minifloat(signed: bool) -> Callable[..., Format]:
-    def read(name: str) -> MiniFloat:
-        base = name.removesuffix("fn").removesuffix("ieee")
-        head, _, mantissa_text = base.partition("m")
-        if head[:1] != "e":
-            raise ValueError(name)
-        exponent, mantissa = _within(head[1:], 0, 5), _within(mantissa_text, 0, 7)
-        reserved = 1 if name.endswith("fn") else (1 << mantissa if name.endswith("ieee") else 0)
-        made = MiniFloat(exponent, mantissa, reserved, signed)
-        if not 2 <= exponent + mantissa + 1 <= 8 or len(made.levels) < 2:
-            raise ValueError(name)
-        return made
-
-    return read
-
-
-def _levels(text: str) -> Levels:
-    if "," not in text:
-        return evenly_spaced(_within(text, 2, 1024))
-    codes = tuple(sorted({_within(part, -(1 << 20), 1 << 20) for part in text.split(",")}))
-    if len(codes) < 2 or codes[-1] <= 0:
-        raise ValueError(text)
-    return Levels("levels:" + ",".join(map(str, codes)), codes)
-
-
-def _within(text: str, low: int, high: int) -> int:
-    number = int(text)
-    if not low <= number <= high:
-        raise ValueError(text)
-    return number
-
-
-def _k_of(make: Callable[[int, int], Levels]) -> Callable[..., Format]:
-    return lambda terms, bits: make(_within(terms, 1, 8), _within(bits, 2, 12))
-
-
-FORMATS: dict[str, Spelling] = {
-    "fixed": Spelling(
-        _fixed(True),
-        "fixed:W[:F]",
-        "fixed:8",
-        "W bits, signed where the data are; F of them fractional, else the data set the scale",
-    ),
-    "ufixed": Spelling(_fixed(False), "ufixed:W[:F]", "ufixed:6", "W bits, unsigned"),
-    "minifloat": Spelling(
-        _minifloat(True),
-        "minifloat:eEmM",
-        "minifloat:e3m2",
-        "sign, exponent, mantissa, subnormals; behind it fn: the top code is NaN, ieee: infinities",
-    ),
-    "uminifloat": Spelling(_minifloat(False), "uminifloat:eEmM", "uminifloat:e3m2", "the same without a sign"),
-    "pow2": Spelling(
-        lambda bits: power_of_two(_within(bits, 2, 5)), "pow2:B", "pow2:4", "0 and ±2^p, B bits with the sign"
-    ),
-    "dense-pow2": Spelling(
-        lambda bits: dense_power_of_two(_within(bits, 2, 5)), "dense-pow2:B", "dense-pow2:3", "±2^p, no zero"
-    ),
-    "khot": Spelling(_k_of(k_hot), "khot:K:B", "khot:2:4", "B bits, at most K ones in the magnitude"),
-    "csd": Spelling(_k_of(signed_digits), "csd:K:B", "csd:2:6", "B bits, at most K signed powers of two"),
-    "ternary": Spelling(lambda: Levels("ternary", (-1, 0, 1)), "ternary", "ternary", "-1, 0, 1"),
-    "binary": Spelling(lambda: Levels("binary", (-1, 1)), "binary", "binary", "-1, 1"),
-    "levels": Spelling(
-        _levels, "levels:N", "levels:5", "N evenly spaced levels around 0, or those listed, as in levels:-4,-1,0,1,4"
-    ),
-}
-"""Every kind of format; the order is that of `qcompile formats`."""
-
-
-def parse_format(text: str, where: str) -> Format:
-    """The format that ``text`` spells, or a QC203 diagnostic naming ``where``."""
-    kind, *parts = text.strip().split(":")
-    try:
-        return FORMATS[kind].read(*parts)
-    except (KeyError, TypeError, ValueError):
-        pass
-    known = ", ".join(spelling.written for spelling in FORMATS.values())
-    raise fail(
-        "QC203",
-        where,
-        f"format {text!r} is not understood",
-        f"write fixed:W with 2 <= W <= 16 (signed where the data are signed), or another of {known}",
-    )
