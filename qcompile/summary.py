@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from math import prod
+from math import ceil, prod
 from typing import Any
 
 from qcompile.ir import hardware, integer
@@ -55,7 +55,7 @@ def design_report(design: Design, golden: Graph, meaning: Graph, target: Target,
         "fps": round(design.clock_mhz * 1e6 / interval, 1),
         "clock_mhz": design.clock_mhz,
     }
-    excess = fit(totals, target)
+    excess = fit({**totals, "bram18": total.bram18}, target)
     return {
         "schema_version": SCHEMA_VERSION,
         "qcompile": VERSION,
@@ -71,7 +71,7 @@ def design_report(design: Design, golden: Graph, meaning: Graph, target: Target,
 
 
 def _resources(cost: Cost) -> dict[str, int]:
-    return {"adders": cost.adders, "lut": round(cost.lut), "ff": cost.ff, "bram18": cost.bram18, "dsp": 0}
+    return {"adders": cost.adders, "lut": round(cost.lut), "ff": cost.ff, "bram18": ceil(cost.bram18 - 1e-6), "dsp": 0}
 
 
 def _layer(

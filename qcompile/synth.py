@@ -87,6 +87,14 @@ _FAMILIES: dict[Family, _Cells] = {
         dict.fromkeys(("SP", "SPX9", "SDPB", "SDPX9B", "DPB", "DPX9B", "pROM", "pROMX9"), BRAM18_BITS),
         ("MULT*", "ALU54*", "PADD*"),
     ),
+    Family.CYCLONE_V: _Cells(
+        "synth_intel_alm -family cyclonev -nodsp",
+        {"MISTRAL_ALUT[2-6]": 1, "MISTRAL_ALUT_ARITH": 1, "MISTRAL_NOT": 1, "MISTRAL_MLAB": 2},
+        ("MISTRAL_FF",),
+        {"MISTRAL_ALUT_ARITH": 1},
+        {"MISTRAL_M10K": 10 * 1024},
+        ("MISTRAL_MUL*",),
+    ),
     Family.ICE40: _Cells(
         "synth_ice40",
         # A carry cell shares its logic cell with the LUT that uses it.

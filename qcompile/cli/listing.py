@@ -88,8 +88,12 @@ def _targets_table() -> str:
     for target in map(catalogue.get, catalogue.names()):
         counts = (target.luts, target.lut_inputs, target.ffs, target.bram18, target.dsp)
         shown = [*(f"{count:,}" for count in counts), f"{target.clock_mhz:g}"]
-        rows.append([target.name, target.part, str(target.family), *shown])
-    return table(columns, rows, _WIDTH) + "\n\n`qcompile targets NAME` shows where the figures come from."
+        rough = "~" if target.architecture.caution else ""
+        starred = f"{target.name} *" if target.pins else target.name
+        rows.append([starred, target.part, f"{rough}{target.family}", *shown])
+    notes = "*: --bitstream makes one. ~: estimates for this family are rough.\n"
+    notes += "`qcompile targets NAME` shows where the figures come from."
+    return f"{table(columns, rows, _WIDTH)}\n\n{notes}"
 
 
 def _target_text(target: catalogue.Target) -> str:
@@ -99,7 +103,11 @@ def _target_text(target: catalogue.Target) -> str:
         ("family", str(target.family)),
         ("LUTs", f"{target.luts:,} of {target.lut_inputs} inputs; {target.max_lut:.0%} may be filled"),
         ("flip-flops", f"{target.ffs:,}; {target.max_ff:.0%} may be filled"),
-        ("block RAM", f"{target.brams:,} blocks of {target.bram_bits:,} bits; {target.max_bram:.0%} may be filled"),
+        (
+            "block RAM",
+            f"{target.brams:,} blocks ({target.memory.kind}) of {target.memory.bits:,} bits; "
+            f"{target.max_bram:.0%} may be filled",
+        ),
         ("DSP blocks", f"{target.dsp:,}; none is ever used"),
         ("clock", f"{target.clock_mhz:g} MHz unless --clock says otherwise"),
         (
@@ -108,7 +116,13 @@ def _target_text(target: catalogue.Target) -> str:
         ),
         ("", f"register {delay.register_ns:g} ns"),
     ]
+    pins = target.pins
+    if pins is not None:
+        rows.append(("bitstream", f"{pins.crystal_mhz} MHz at pin {pins.clock}, UART in {pins.rx}, out {pins.tx}"))
+    if target.architecture.caution:
+        rows.append(("caution", target.architecture.caution))
     lines = [target.name, *(f"  {title:<12}{text}" for title, text in rows), "  sources"]
-    for source in (*target.sources, f"delays: {delay.source}"):
+    sources = [f"{', '.join(source.figures)}: {source.text}" for source in target.sources]
+    for source in (*sources, f"delays: {delay.source}"):
         lines += textwrap.wrap(source, _WIDTH, initial_indent="    - ", subsequent_indent="      ")
     return "\n".join(lines)

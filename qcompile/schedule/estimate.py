@@ -10,26 +10,30 @@ from qcompile.ir.graph import Node
 from qcompile.schedule.cells import luts
 from qcompile.schedule.design import Datapath, Design, Memory
 from qcompile.schedule.trace import folded_scan, window_scan
-from qcompile.targets import Family, Target
+from qcompile.targets import BRAM18_BITS, Family, Target
+from qcompile_hdl.fifo import StreamFifo
 from qcompile_hdl.window_scan import WindowScan
 
 _SMALL_ROM = 128  # words; a ROM of more is block RAM
-_BRAM_SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))  # words, bits
 _BLOCK_COST = 129  # LUTs that memory_libmap sets a block RAM equal to (techlibs/xilinx/brams_xcu.txt)
 _MERGED = {6: 0.1, 4: 0.5}  # more LUTs where two adders become a sum of three, by the LUT's inputs
 _ROM_BITS = 1 << 14  # a registered table of at least that becomes block RAM
 _BLOCK_ROM = (Family.ULTRASCALE_PLUS, Family.SERIES_7)
 _LUTS_PER_COUNTER_BIT = 1.8  # of the window's control: increment, comparison with the end, reset
-_LUT_RAM = {Family.ULTRASCALE_PLUS: 64, Family.SERIES_7: 64, Family.ECP5: 16, Family.GOWIN: 16, Family.ICE40: 0}
+_LUT_RAM = {Family.ULTRASCALE_PLUS: 64, Family.SERIES_7: 64, Family.ECP5: 16, Family.GOWIN: 16, Family.CYCLONE_V: 32}
+_LUTS_PER_REGISTER_BIT = 0.6  # of a memory made of registers: write enables, and multiplexers of four-input LUTs
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Resources; ``adders`` counts adders and subtractors of any width."""
+    """Resources; ``adders`` counts adders and subtractors of any width, ``bram18`` units of 18 Kibit.
+
+    Where the family's own blocks have another size, ``bram18`` is no whole number.
+    """
 
     lut: float = 0.0
     ff: int = 0
-    bram18: int = 0
+    bram18: float = 0
     adders: int = 0
 
     def __add__(self, other: Cost) -> Cost:
@@ -61,7 +65,8 @@ def _component(
         case hardware.RegisterSlice():
             return _slice(result.width)
         case hardware.Fifo(depth=depth):
-            return _memory(depth, result.width, target) + Cost(lut=10, ff=3 * depth.bit_length())
+            memory = _memory if depth > StreamFifo.DISTRIBUTED_DEPTH else _asynchronous_memory
+            return memory(depth, result.width, target) + Cost(lut=10, ff=3 * depth.bit_length())
         case hardware.Collect(count=count):
             held = result.width + (result.width - operands[0].width)
             return Cost(lut=4.0, ff=held + 1) + _counter(count)
@@ -78,8 +83,8 @@ def _component(
         case hardware.FoldedEngine():
             return _engine(design, node.op, operands, target)
         case hardware.FoldedAccumulate(folds=folds):
-            memory = _memory(folds, result.width, target) if folds > 1 else Cost(ff=result.width)
-            return memory + Cost(lut=float(result.width), ff=result.width, adders=len(result.lanes))
+            sums = _asynchronous_memory(folds, result.width, target) if folds > 1 else Cost(ff=result.width)
+            return sums + Cost(lut=float(result.width), ff=result.width, adders=len(result.lanes))
     raise TypeError(f"no cost for {node.op.mnemonic}")
 
 
@@ -94,8 +99,8 @@ def _counter(count: int) -> Cost:
 
 def _memory(depth: int, width: int, target: Target) -> Cost:
     """A simple dual-port memory with registered reads: LUT RAM while that is the cheaper, else 18 Kibit blocks."""
-    blocks = _blocks(depth, width)
-    small = _LUT_RAM[target.family]
+    blocks = _bram18(depth, width, target)
+    small = _LUT_RAM.get(target.family, 0)
     if small == 64:
         across = 14 if depth <= 32 else 7  # bits of a RAM32M16 and of a RAM64M8, eight LUTs each
         banks = ceil(depth / small)
@@ -107,9 +112,16 @@ def _memory(depth: int, width: int, target: Target) -> Cost:
     return Cost(bram18=blocks)
 
 
-def _blocks(depth: int, width: int) -> int:
-    """18 Kibit blocks for ``depth`` words of ``width`` bits, in the best of their shapes."""
-    return min(ceil(width / across) * ceil(depth / deep) for deep, across in _BRAM_SHAPES)
+def _asynchronous_memory(depth: int, width: int, target: Target) -> Cost:
+    """A memory that answers in the same cycle, which block RAM cannot: registers where there is no LUT RAM."""
+    if target.family in _LUT_RAM:
+        return _memory(depth, width, target)
+    return Cost(lut=_LUTS_PER_REGISTER_BIT * depth * width, ff=depth * width)
+
+
+def _bram18(depth: int, width: int, target: Target) -> float:
+    """Block memory for ``depth`` words of ``width`` bits."""
+    return target.memory.blocks(depth, width) * target.memory.bits / BRAM18_BITS
 
 
 def _window(op: hardware.SlidingWindow, operand: hardware.Stream, result: hardware.Stream, target: Target) -> Cost:
@@ -168,18 +180,18 @@ def _rom(memory: Memory, target: Target) -> Cost:
     depth = len(memory.words)
     if depth <= _SMALL_ROM:
         return Cost(lut=memory.width * max(1.0, depth / 64) * 0.6, ff=memory.width)
-    return Cost(bram18=_blocks(depth, memory.width))
+    return Cost(bram18=_bram18(depth, memory.width, target))
 
 
 def _datapath(path: Datapath, target: Target) -> Cost:
     types = path.graph.types
-    lut, held, blocks = 2.0, path.registers + path.latency, 0
+    lut, held, blocks = 2.0, path.registers + path.latency, 0.0
     for node in path.graph.nodes:
         result = types[node.name]
         if isinstance(node.op, datapath.Lookup) and target.family in _BLOCK_ROM:
             inputs = types[node.inputs[0]].width
             if result.width << inputs >= _ROM_BITS and path.last_read[node.name] > path.stage_of[node.name]:
-                blocks += _blocks(1 << inputs, result.width)  # the block's own output register is the first one
+                blocks += _bram18(1 << inputs, result.width, target)  # the block's own output register is the first one
                 held -= result.width
                 continue
         own = luts(node, [types[i] for i in node.inputs], result, target)

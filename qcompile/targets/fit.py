@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import floor
+from math import ceil, floor
 
-from qcompile.targets.target import Target
+from qcompile.targets.target import BRAM18_BITS, Target
 
 _TITLES = {"lut": "LUTs", "ff": "flip-flops", "bram18": "18-Kibit block RAMs", "dsp": "DSP blocks"}
+_ROUNDING = 1e-6  # sums of ninths
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,15 @@ class Excess:
         return f"{self.used:,} {_TITLES[self.resource]} needed, the part has {self.available:,}{share}"
 
 
-def limits(target: Target) -> dict[str, int]:
-    """How much of each resource a design may use, under the keys of report.json."""
+def limits(target: Target) -> dict[str, float]:
+    """How much of each resource a design may use, under the keys of report.json.
+
+    Block memory need not be whole units of 18 Kibit: the family's own blocks count.
+    """
     return {
         "lut": floor(target.luts * target.max_lut),
         "ff": floor(target.ffs * target.max_ff),
-        "bram18": floor(target.bram18 * target.max_bram),
+        "bram18": floor(target.brams * target.max_bram) * target.memory.bits / BRAM18_BITS,
         "dsp": 0,
     }
 
@@ -44,7 +48,7 @@ def limits(target: Target) -> dict[str, int]:
 def fit(totals: Mapping[str, float], target: Target) -> list[Excess]:
     """Every resource of ``totals`` (``lut``, ``ff``, ``bram18``, ``dsp``; others are ignored) that is too much."""
     return [
-        Excess(resource, round(totals[resource]), limit, target.resources[resource])
+        Excess(resource, ceil(totals[resource]), floor(limit), target.resources[resource])
         for resource, limit in limits(target).items()
-        if totals.get(resource, 0) > limit
+        if totals.get(resource, 0) > limit + _ROUNDING
     ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from math import ceil
 
 BRAM18_BITS = 18 * 1024
 
@@ -16,6 +17,7 @@ class Family(StrEnum):
     ECP5 = "ecp5"
     GOWIN = "gowin"
     ICE40 = "ice40"
+    CYCLONE_V = "cyclonev"
 
 
 @dataclass(frozen=True)
@@ -44,32 +46,92 @@ class DelayModel:
 
 
 @dataclass(frozen=True)
+class MemoryBlock:
+    """A family's block memory: ``kind`` is its own name, ``shapes`` are the (words, bits) that it can have."""
+
+    kind: str
+    bits: int
+    shapes: tuple[tuple[int, int], ...]
+
+    def named(self, kind: str) -> MemoryBlock:
+        return replace(self, kind=kind)
+
+    def blocks(self, words: int, width: int) -> int:
+        """Blocks for ``words`` words of ``width`` bits, in the best of the shapes."""
+        return min(ceil(width / across) * ceil(words / deep) for deep, across in self.shapes)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What all parts of a family share. ``caution``: why figures of this family are rougher than others."""
+
+    lut_inputs: int
+    memory: MemoryBlock
+    delay: DelayModel
+    caution: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the ``figures`` (fields of `Target`) come from."""
+
+    figures: tuple[str, ...]
+    text: str
+
+
+@dataclass(frozen=True)
+class Pins:
+    """What a bitstream connects to: a crystal and a serial line, on which the board receives at ``rx``.
+
+    ``loader`` is the board's name in openFPGALoader.
+    """
+
+    crystal_mhz: int
+    clock: str
+    rx: str
+    tx: str
+    loader: str
+
+
+@dataclass(frozen=True)
 class Target:
     """A board. ``max_lut``, ``max_ff`` and ``max_bram`` are the fractions that the fit check allows.
 
-    ``brams`` counts the part's own memory blocks of ``bram_bits``; ``clock_mhz`` is the default clock.
+    ``brams`` counts the family's own memory blocks; ``clock_mhz`` is the default clock. ``pins`` are there where
+    open tools make a bitstream.
     """
 
     name: str
     part: str
     family: Family
+    architecture: Architecture
     luts: int
-    lut_inputs: int
     ffs: int
     brams: int
-    bram_bits: int
     dsp: int
     clock_mhz: float
-    delay: DelayModel
-    sources: tuple[str, ...]
+    sources: tuple[Source, ...]
+    pins: Pins | None = None
     max_lut: float = 0.9
     max_ff: float = 0.9
     max_bram: float = 1.0
 
     @property
+    def lut_inputs(self) -> int:
+        return self.architecture.lut_inputs
+
+    @property
+    def memory(self) -> MemoryBlock:
+        return self.architecture.memory
+
+    @property
+    def delay(self) -> DelayModel:
+        return self.architecture.delay
+
+    @property
     def bram18(self) -> int:
         """Block memory in units of 18 Kibit, rounded down."""
-        return self.brams * self.bram_bits // BRAM18_BITS
+        return self.brams * self.memory.bits // BRAM18_BITS
 
     @property
     def resources(self) -> dict[str, int]:

@@ -16,12 +16,17 @@ from qcompile.rules import RULES
 def test_targets_lists_all_and_shows_one_with_its_sources(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("targets") == 0
     out = capsys.readouterr().out
-    assert [line.split()[0] for line in out.splitlines()[2:-2]] == list(targets.names())
-    assert "ultra96        xczu3eg-sbva484-1-i   xcup     70,560       6  141,120     432    360  200\n" in out
+    assert [line.split()[0] for line in out.splitlines()[2:-3]] == list(targets.names())
+    assert "ultra96          xczu3eg-sbva484-1-i   xcup        70,560       6  141,120     432    360  200\n" in out
+    assert "icebreaker *     iCE40UP5K-SG48        ice40        5,280       4    5,280       6      8   24\n" in out
+    assert "\nde10-nano        5CSEBA6U23I7          ~cyclonev " in out
     assert run("targets", "icebreaker") == 0
     out = capsys.readouterr().out
-    assert "  block RAM   30 blocks of 4,096 bits; 100% may be filled\n" in out
-    assert "    - Lattice FPGA-DS-02008" in out
+    assert "  block RAM   30 blocks (EBR, SB_RAM40_4K) of 4,096 bits; 100% may be filled\n" in out
+    assert "  bitstream   12 MHz at pin 35, UART in 6, out 9\n" in out
+    assert "    - luts, ffs, brams, dsp: Lattice FPGA-DS-02008" in out
+    assert run("targets", "de10-nano") == 0
+    assert "  caution     LUTs are those of four inputs" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("kind", FORMATS)

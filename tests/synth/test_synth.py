@@ -30,6 +30,7 @@ yosys = pytest.mark.xdist_group("yosys")  # its first run compiles it: once is e
         ("pynq-z2", {"lut": 16, "ff": 18, "carry": 24, "bram18": 0, "dsp": 0}),
         ("ulx3s-85", {"lut": 20, "ff": 18, "carry": 20, "bram18": 0, "dsp": 0}),
         ("tang-nano-20k", {"lut": 18, "ff": 18, "carry": 18, "bram18": 0, "dsp": 0}),
+        ("de10-nano", {"lut": 18, "ff": 18, "carry": 18, "bram18": 0, "dsp": 0}),
         ("icebreaker", {"lut": 16, "ff": 18, "carry": 16, "bram18": 0, "dsp": 0}),
     ],
 )
