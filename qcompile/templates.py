@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 
 @cache
@@ -18,14 +18,14 @@ def path() -> Path:
 
 @cache
 def environment() -> Environment:
-    """A name that a template uses and does not receive raises `jinja2.UndefinedError`."""
+    """A name that a template uses and does not receive raises `jinja2.UndefinedError`; HTML alone is escaped."""
     return Environment(
         loader=FileSystemLoader(path()),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,
+        autoescape=select_autoescape(("html.j2",), default=False),
     )
 
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from qcompile.report.table import Column, bar, table
+from qcompile.report.verdict import IMPLEMENTATIONS, shares
+from qcompile.report.verification import verification_rows
 
 WIDTH = 100
 _RESOURCES = {"lut": "LUT", "ff": "FF", "bram18": "BRAM18", "dsp": "DSP"}
@@ -41,25 +43,16 @@ def _verdict(report: Mapping[str, Any]) -> str:
 def _fit_line(report: Mapping[str, Any]) -> str:
     if "fits" not in report or not report.get("available"):
         return ""
-    totals, available = report["totals"], report["available"]
-    shares = ", ".join(
-        f"{totals[key] / available[key]:.1%} of the {title}s"
-        for key, title in _RESOURCES.items()
-        if key != "dsp" and available[key] and totals[key]
-    )
     if report["fits"]:
-        return f"fits      yes: an estimated {shares or 'nothing of the part'}, no multiplier"
-    return "\n          ".join(["fits      NO", *report.get("excess", [f"an estimated {shares}"])])
-
-
-_IMPLEMENTATIONS = {"RTL": "rtl", "HLS csim": "csim"}
+        return f"fits      yes: an estimated {shares(report) or 'nothing of the part'}, no multiplier"
+    return "\n          ".join(["fits      NO", *report.get("excess", [f"an estimated {shares(report)}"])])
 
 
 def _exact_line(report: Mapping[str, Any]) -> str:
     verify = report.get("verify")
     if not verify:
         return "exact     not checked: compile with --verify N"
-    ran = {name: key for name, key in _IMPLEMENTATIONS.items() if verify.get(f"{key}_mismatches") is not None}
+    ran = {name: key for name, key in IMPLEMENTATIONS.items() if verify.get(f"{key}_mismatches") is not None}
     if not ran:
         return "exact     no RTL to compare: compile for a target"
     samples = verify["samples"]
@@ -139,32 +132,8 @@ def _totals(report: Mapping[str, Any]) -> str:
 
 
 def _verification(report: Mapping[str, Any]) -> str:
-    verify = report.get("verify")
-    if not verify:
-        return ""
-    rows = [["samples", f"{verify['samples']:,}"]]
-    labels = {
-        "accuracy_samples": "samples with labels",
-        "rtl_samples": "simulated",
-        "rtl_mismatches": "RTL against emulator, differing samples",
-        "csim_mismatches": "HLS csim against emulator, differing samples",
-        "native_mismatches": "native emulator against emulator, differing samples",
-        "reference_max_abs_error": "ONNX model against emulator, largest error",
-        "reference_code_differences": "ONNX model against emulator, differing codes",
-        "accuracy_float": "accuracy of the ONNX model",
-        "accuracy_emulator": "accuracy of emulator and RTL",
-        "latency_cycles": "latency in cycles, measured",
-        "ii_cycles": "cycles between samples, measured",
-    }
-    for key, title in labels.items():
-        value = verify.get(key)
-        if value is None:
-            continue
-        if key in ("accuracy_float", "accuracy_emulator"):
-            rows.append([title, f"{value:.2%}"])
-        else:
-            rows.append([title, f"{value:.6g}" if isinstance(value, float) else f"{value:,}"])
-    return table([Column("verification"), Column("", right=True)], rows, WIDTH)
+    rows = verification_rows(report)
+    return table([Column("verification"), Column("", right=True)], rows, WIDTH) if rows else ""
 
 
 def _synthesis(report: Mapping[str, Any]) -> str:
