@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from qcompile.backends import hls as hls_backend
 from qcompile.backends.amaranth import Rtl
 from qcompile.emulator import Emulator
 from qcompile.errors import Diagnostic, fail
+from qcompile.handover import Block, describe, handover_files, vector_files
 from qcompile.ir import integer
 from qcompile.ir.graph import Graph
 from qcompile.ir.text import print_graph
@@ -27,10 +29,12 @@ from qcompile.verify.csim import Csim, Native, build_csim, build_native
 from qcompile.verify.simulator import Simulator
 from qcompile.verify.vectors import pack, unpack
 from qcompile.verify.verilator import build
+from qcompile.version import VERSION
 
-_VECTOR_SAMPLES = 16  # in the HLS testbench where nothing was verified
+_VECTOR_SAMPLES = 16  # in the testbenches where nothing was verified
 
 Floats = npt.NDArray[np.float64]
+Vectors = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
 
 DEFAULT_SAMPLES = 64
 """Samples of a verification for which none are given."""
@@ -79,7 +83,7 @@ class Compiled:
         self._hls: hls_backend.Hls | None = None
         self._csim: Csim | None = None
         self._native: Native | None = None
-        self._vectors: tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]] | None = None
+        self._vectors: Vectors | None = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -174,15 +178,13 @@ class Compiled:
     def _run_rtl(self, codes: npt.NDArray[Any], seed: int, stall: float) -> tuple[npt.NDArray[np.int64], Any]:
         """Output codes (shaped as the emulator's) and the run with its cycle counts."""
         hardware, simulator = self._built()
-        graph = hardware.design.graph
-        source = next(n.name for n in graph.nodes if n.op.mnemonic == "input")
-        sink = graph.outputs[0]
-        beats = pack(codes, graph.types[source])
+        source, sink = hardware.design.streams
+        beats = pack(codes, source)
         totals = self.report["totals"]
         patience = 10_000 + 8 * (totals["latency_cycles"] + totals["ii_cycles"])  # a folded layer is silent for long
         run = simulator.run(
             beats,
-            out_beats=graph.types[sink].beats,
+            out_beats=sink.beats,
             frames=len(beats),
             seed=seed,
             stall=stall,
@@ -190,8 +192,7 @@ class Compiled:
         )
         if not run.tlast_ok:
             raise fail("QC901", "m_axis_tlast", "not on the last beat of a frame", "report this with the model")
-        self._vectors = (beats, run.outputs)
-        return self._shaped(unpack(run.outputs, graph.types[sink])), run
+        return self._shaped(unpack(run.outputs, sink)), run
 
     def verify(
         self,
@@ -219,12 +220,12 @@ class Compiled:
             "reference_max_abs_error": float(np.abs(real - reference).max()),
             "reference": engine,
         }
+        if self.hardware is not None:
+            self._vectors = self._packed(codes[:count], emulated[:count])
         if self.hardware is not None and self.hardware.rtl is not None:
             rtl, _ = self._run_rtl(codes[:count], seed, 0.25)
             wrong = (rtl != emulated[:count]).reshape(len(rtl), -1).any(axis=1)
-            vectors = self._vectors
             _, run = self._run_rtl(codes[: max(2, min(count, 8))], seed, 0.0)
-            self._vectors = vectors
             result |= {
                 "rtl_mismatches": int(wrong.sum()),
                 "rtl_samples": len(rtl),
@@ -285,13 +286,18 @@ class Compiled:
         self.report["synth"] = synth(rtl.files, rtl.top, hardware.target, keep)
         return dict(self.report["synth"])
 
-    def _golden_vectors(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-        """A few samples and what the emulator makes of them, as transfers."""
-        x, _ = self._verification(None, None, _VECTOR_SAMPLES)
-        codes = self.emulator.encode(x[:_VECTOR_SAMPLES])
-        outputs = self.emulator.run(codes)[self.emulator.outputs[0].name]
-        project = self.hls()
-        return pack(codes, project.source), pack(outputs, project.sink)
+    def _golden_vectors(self) -> Vectors:
+        """What was verified, else a few samples, as transfers, and what the emulator makes of them."""
+        if self._vectors is None:
+            x, _ = self._verification(None, None, _VECTOR_SAMPLES)
+            codes = self.emulator.encode(x[:_VECTOR_SAMPLES])
+            self._vectors = self._packed(codes, self.emulator.run(codes)[self.emulator.outputs[0].name])
+        return self._vectors
+
+    def _packed(self, codes: npt.NDArray[Any], outputs: npt.NDArray[Any]) -> Vectors:
+        assert self.hardware is not None
+        source, sink = self.hardware.design.streams
+        return pack(codes, source), pack(outputs, sink)
 
     def write(self, folder: str | os.PathLike[str]) -> None:
         """The output folder: complete or not at all, the same bytes for the same compile."""
@@ -301,26 +307,36 @@ class Compiled:
             "golden.txt": print_graph(self.integer_graph),
         }
         if self.hardware is not None:
-            files["schedule.json"] = schedule_text(self.hardware.design)
-        if self.hardware is not None and self.hardware.rtl is not None:
-            files |= {f"rtl/{name}": text for name, text in self.hardware.rtl.files.items()}
-            if self._vectors is not None:
-                files |= {f"vectors/{name}": text for name, text in _vector_files(*self._vectors).items()}
-        if self._writes_hls:
-            vectors = _vector_files(*(self._vectors or self._golden_vectors()))
-            project = self.hls().files | {f"vectors/{name}": text for name, text in vectors.items()}
-            files |= {f"hls/{name}": text for name, text in project.items()}
+            files |= self._hardware_files(self.hardware)
         write_folder(folder, files)
+
+    def _hardware_files(self, hardware: Hardware) -> dict[str, str]:
+        files = {"schedule.json": schedule_text(hardware.design)}
+        vectors = self._golden_vectors()
+        if hardware.rtl is not None:
+            files |= {f"rtl/{name}": text for name, text in hardware.rtl.files.items()}
+            files |= handover_files(self._block(hardware, hardware.rtl), *vectors)
+        if self._writes_hls:
+            project = self.hls().files | vector_files(*vectors)
+            files |= {f"hls/{name}": text for name, text in project.items()}
+        return files
+
+    def _block(self, hardware: Hardware, rtl: Rtl) -> Block:
+        digest = hashlib.sha256(print_graph(self.integer_graph).encode()).digest()
+        return describe(
+            hardware.design,
+            rtl,
+            hardware.target,
+            self.report["totals"],
+            version=VERSION,
+            fingerprint=int.from_bytes(digest[:4], "big"),
+        )
 
 
 def _compared(what: str, outputs: npt.NDArray[Any], emulated: npt.NDArray[Any]) -> dict[str, int]:
     """Samples of ``outputs``, and how many of them have other bits than the emulator's first ones."""
     wrong = (outputs != emulated[: len(outputs)]).reshape(len(outputs), -1).any(axis=1)
     return {f"{what}_mismatches": int(wrong.sum()), f"{what}_samples": len(outputs)}
-
-
-def _vector_files(inputs: npt.NDArray[np.uint8], outputs: npt.NDArray[np.uint8]) -> dict[str, str]:
-    return {"input.hex": _hex(inputs), "output.hex": _hex(outputs)}
 
 
 def _in_onnx_order(op: Any, codes: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -333,11 +349,3 @@ def _accuracy(outputs: Floats, labels: npt.NDArray[Any]) -> float:
     classes = flat[:, 0] if flat.shape[1] == 1 else flat.argmax(axis=1)
     return float((classes == labels).mean())
 
-
-def _hex(beats: npt.NDArray[np.uint8]) -> str:
-    """One line per beat, most significant byte first, as $readmemh reads it; a comment before each frame."""
-    lines = []
-    for frame, rows in enumerate(beats):
-        lines.append(f"// frame {frame}")
-        lines.extend(bytes(row[::-1]).hex() for row in rows)
-    return "\n".join(lines) + "\n"

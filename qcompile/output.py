@@ -11,11 +11,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from qcompile.errors import CompileError, fail
 
 SUMS = "SHA256SUMS"
+OBJECTS = "obj"
+"""What the Makefiles of an output folder build, beside them."""
 _SHOWN = 3  # files named in a refusal
 
 
@@ -59,8 +61,9 @@ def check_folder(folder: str | os.PathLike[str]) -> None:
                 raise fail("QC504", str(folder), "is a file", "give another folder with -o")
             _check_parent(target)
             return
-        present = {path.relative_to(target).as_posix() for path in target.rglob("*") if not path.is_dir()}
-        foreign = sorted(present - _listed(target))
+        listed = _listed(target)
+        present = (path.relative_to(target) for path in target.rglob("*") if not path.is_dir())
+        foreign = sorted(path.as_posix() for path in present if not _is_ours(path, listed))
     except OSError as error:
         raise _unwritable(Path(folder), error) from None
     if foreign:
@@ -94,6 +97,12 @@ def _listed(folder: Path) -> set[str]:
     except (FileNotFoundError, UnicodeDecodeError):
         return set()
     return {SUMS} | {name for digest, _, name in (line.partition("  ") for line in lines) if len(digest) == 64}
+
+
+def _is_ours(path: PurePath, listed: set[str]) -> bool:
+    """Whether ``path`` was written, or made below the ``obj`` beside a Makefile that was."""
+    makefiles = (folder.parent / "Makefile" for folder in path.parents if folder.name == OBJECTS)
+    return path.as_posix() in listed or any(makefile.as_posix() in listed for makefile in makefiles)
 
 
 def _swap(fresh: Path, target: Path) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from qcompile.ir import datapath
+from qcompile.ir import datapath, hardware
 from qcompile.ir.graph import Graph
+from qcompile.ir.hardware import Stream
 from qcompile.numerics.span import Span
 
 
@@ -94,3 +95,9 @@ class Design:
     datapaths: dict[str, Datapath]
     clock_mhz: float
     memories: dict[str, Memory] = field(default_factory=dict)
+
+    @property
+    def streams(self) -> tuple[Stream, Stream]:
+        """The frames that enter, and those that leave."""
+        (source,) = (n.name for n in self.graph.nodes if isinstance(n.op, hardware.Input))
+        return self.graph.types[source], self.graph.types[self.graph.outputs[0]]

@@ -79,6 +79,19 @@ def test_a_file_added_to_a_build_is_not_deleted_with_it(tmp_path: Path) -> None:
     assert (build / "rtl" / "mine.v").read_text() == "mine"
 
 
+def test_what_its_makefiles_made_goes_with_a_build(tmp_path: Path) -> None:
+    build = tmp_path / "build"
+    write_folder(build, {**FILES, "tb/Makefile": "all:\n"})
+    (build / "tb" / "obj" / "deep").mkdir(parents=True)
+    (build / "tb" / "obj" / "deep" / "a.o").write_text("made")
+    (build / "rtl" / "obj").mkdir()
+    (build / "rtl" / "obj" / "mine.v").write_text("mine")
+    assert "did not write: rtl/obj/mine.v\n" in _refusal(build)
+    (build / "rtl" / "obj" / "mine.v").unlink()
+    write_folder(build, FILES)
+    assert sorted(_tree(build)) == ["SHA256SUMS", *sorted(FILES)]
+
+
 def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
     (tmp_path / "build").write_text("a file")
     assert _refusal(tmp_path / "build").startswith(f"error[QC504]: {tmp_path / 'build'}: is a file\n")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import qcompile_hdl as hdl
 from qcompile.backends.amaranth.layers import Core, LayerModule, datapath_module
+from qcompile.backends.amaranth.pins import Pins
 from qcompile.backends.verilog import render_datapath
 from qcompile.ir import hardware
 from qcompile.ir.graph import Node
@@ -22,6 +23,7 @@ class Rtl:
     out_width: int
     in_beats: int
     out_beats: int
+    pins: Pins = Pins()  # noqa: RUF009
 
 
 def emit(design: Design, name: str) -> Rtl:
