@@ -16,9 +16,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import fracbnn
 import numpy as np
 import numpy.typing as npt
+import onnx
 
+import qcompile
 from qcompile import frontend
 from qcompile.emulator import Emulator
 from qcompile.errors import Collector
@@ -163,6 +166,17 @@ def integer_reference(path: Path) -> Row:
     return Row(f"{path.stem} (LiteRT)", len(samples), equal, ties, note)
 
 
+def accelerator_reference(path: Path) -> Row:
+    """The fixed-point variant of FracBNN, against the published accelerator's own C simulation."""
+    stored = np.load(path.with_name("fracbnn_cifar10_hls_fixed.io.npz"))
+    compiled = qcompile.compile(fracbnn.accelerator(onnx.load(path)), **fracbnn.OPTIONS)
+    found = compiled.emulate(stored["image_u8"].astype(np.float64))
+    equal = int((found.reshape(stored["output"].shape) == stored["output"]).all(axis=1).sum())
+    formats = ", ".join(f"{key} {fracbnn.OPTIONS[key]}" for key in ("residuals", "constants"))
+    note = f"the published accelerator (`benchmarks/fracbnn.py`), bit for bit: {formats}"
+    return Row("fracbnn_cifar10_hls_fixed", len(stored["output"]), equal, 0, note)
+
+
 def rows(folder: Path, names: Sequence[str] = ()) -> list[Row]:
     found = []
     for path in sorted(folder.glob("*.onnx")):
@@ -171,6 +185,8 @@ def rows(folder: Path, names: Sequence[str] = ()) -> list[Row]:
         found.append(float_reference(path))
         if path.with_name(f"{path.stem}.tflite_io.npz").exists():
             found.append(integer_reference(path))
+        if path.stem == "fracbnn_cifar10_w1a1p4":
+            found.append(accelerator_reference(path))
         print(found[-1], flush=True)
     return found
 

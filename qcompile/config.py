@@ -14,6 +14,14 @@ rounding = "half_up"
 input_range = [0, 255]               # of synthetic calibration samples, and of input_format
 input_format = "fixed:8"             # grid of an input that a quantized file leaves real
 
+[residuals]                          # what a quantized file computes in floats between its quantizers
+format = "fixed:16:7"                # ap_fixed<16,9,RND,SAT>
+constants = "fixed:12:8"             # of batch norms, activations and comparisons
+rounding = "half_up"
+
+[residuals.layers]                   # other formats, by ONNX node
+"Add_26" = "fixed:12:4"
+
 [layers."Convolution28"]             # any ONNX node of the layer, or the input
 weights = "fixed:8"
 activations = "fixed:8"
@@ -36,8 +44,9 @@ from types import MappingProxyType
 from typing import Any
 
 from qcompile.errors import Collector, CompileError, fail
-from qcompile.numerics.formats import Format, parse_format
+from qcompile.numerics.formats import Fixed, Format, parse_format
 from qcompile.numerics.rounding import Rounding
+from qcompile.passes.round_residuals import ResidualFormat, RoundResiduals
 from qcompile.quantize import LayerFormats, QuantizeOptions
 
 
@@ -49,6 +58,7 @@ class Config:
     target: str | None = None
     clock_mhz: float | None = None
     fps: float | None = None
+    residuals: RoundResiduals | None = None
 
 
 def load_config(
@@ -62,13 +72,15 @@ def load_config(
     found = diagnostics or Collector()
     file = _Reader(str(path or "qcompile.toml"), found)
     tables = _tables(path)
-    file.known(tables, (*_SECTIONS, "layers"), "table", "")
+    file.known(tables, (*_SECTIONS, "residuals", "layers"), "table", "")
     chosen: dict[str, Any] = {}
     for section, rules in _SECTIONS.items():
         chosen |= file.table(tables.get(section, {}), rules, f"[{section}]")
     overrides = file.layers(tables.get("layers", {}))
+    rounded = file.residuals(tables.get("residuals", {}))
     line = _Reader("", found)
     flat = {key: value for key, value in given.items() if value is not None}
+    rounded |= line.table({_RESIDUALS_CLI[k]: flat.pop(k) for k in _RESIDUALS_CLI if k in flat}, _RESIDUALS, "")
     chosen |= line.table(flat, {_CLI_NAMES.get(k, k): v for rules in _SECTIONS.values() for k, v in rules.items()}, "")
     found.check()
     target = chosen.pop("name", None)
@@ -79,7 +91,17 @@ def load_config(
             **{key: value for key, value in chosen.items() if key in options}, overrides=MappingProxyType(overrides)
         )
     found.check()
-    return Config(quantize, target, **{key: value for key, value in chosen.items() if key not in options})
+    others = {key: value for key, value in chosen.items() if key not in options}
+    return Config(quantize, target, residuals=_round_residuals(rounded), **others)
+
+
+def _round_residuals(rounded: Mapping[str, Any]) -> RoundResiduals | None:
+    rounding = rounded.get("rounding", Rounding.HALF_UP)
+    formats = {key: ResidualFormat(rounded[key], rounding) for key in ("format", "constants") if key in rounded}
+    layers = {name: ResidualFormat(chosen, rounding) for name, chosen in rounded.get("layers", {}).items()}
+    if not formats and not layers:
+        return None
+    return RoundResiduals(formats.get("format"), formats.get("constants"), MappingProxyType(layers))
 
 
 def _tables(path: Path | None) -> dict[str, Any]:
@@ -102,6 +124,14 @@ def _wrong(where: str, value: Any, needed: str) -> CompileError:
 
 def _format(value: Any, where: str) -> Format:
     return value if isinstance(value, Format) else parse_format(str(value), where)
+
+
+def _exact(value: Any, where: str) -> Fixed:
+    chosen = _format(value, where)
+    if not isinstance(chosen, Fixed) or chosen.frac is None:
+        way_out = "give the fractional bits too, as in fixed:16:7"
+        raise fail("QC203", where, f"format {value!r} does not say where the point is", way_out)
+    return chosen
 
 
 def _output(value: Any, where: str) -> str | Format:
@@ -158,6 +188,8 @@ _SECTIONS: dict[str, dict[str, _Rule]] = {
     },
     "target": {"name": _word, "clock_mhz": _positive, "fps": _positive},
 }
+_RESIDUALS: dict[str, _Rule] = {"format": _exact, "constants": _exact, "rounding": _rounding}
+_RESIDUALS_CLI = {"residuals": "format", "constants": "constants"}
 _CLI_NAMES = {"name": "target"}
 
 
@@ -194,6 +226,14 @@ class _Reader:
             with self.found.collecting():
                 chosen[key] = rules[key](table[key], self.where(name, key))
         return chosen
+
+    def residuals(self, table: Any) -> dict[str, Any]:
+        layers = table.get("layers", {}) if isinstance(table, Mapping) else {}
+        own = {key: value for key, value in table.items() if key != "layers"} if layers else table
+        rules: dict[str, _Rule] = dict.fromkeys(layers, _exact) if isinstance(layers, Mapping) else {}
+        chosen = self.table(own, _RESIDUALS, "[residuals]")
+        held = self.table(layers, rules, "[residuals.layers]")
+        return {**chosen, "layers": held} if held else chosen
 
     def layers(self, tables: Any) -> dict[str, LayerFormats]:
         if not isinstance(tables, Mapping):

@@ -46,6 +46,8 @@ def compile(
     labels: npt.NDArray[Any] | None = None,
     weights: str | None = None,
     activations: str | None = None,
+    residuals: str | None = None,
+    constants: str | None = None,
     config: str | os.PathLike[str] | None = None,
     name: str | None = None,
     clock_mhz: float | None = None,
@@ -63,12 +65,14 @@ def compile(
     """Compile ``model`` (a path or an ``onnx.ModelProto``) for ``target``; None stops at the integer graph.
 
     ``calibration`` holds samples ``[n, *input shape]``; ``weights`` and ``activations`` are formats
-    (``fixed:8``, the default); ``options`` are further keys of qcompile.toml's ``[quantize]``. ``effort`` is
-    the optimizer's, 0 to 3. Layers are unrolled unless ``fps`` asks for a rate (then they are folded as far as
-    it allows) or ``fold`` for the highest rate that fits; ``schedule_file`` (an edited schedule.json)
-    overrules both for the layers it names. ``labels`` are those of ``calibration``, used by
-    `Compiled.verify`. ``backend`` is what is written and verified: Verilog (amaranth), HLS C++ (hls) or both.
-    ``emulator`` runs `Compiled.emulate`: numpy, or native (the HLS C++ compiled for this machine).
+    (``fixed:8``, the default). ``residuals`` and ``constants`` (as ``fixed:16:7``) round what a quantized file
+    computes in floats between its quantizers; None keeps it exact. ``options`` are further keys of
+    qcompile.toml's ``[quantize]``. ``effort`` is the optimizer's, 0 to 3. Layers are unrolled unless ``fps`` asks
+    for a rate (then they are folded as far as it allows) or ``fold`` for the highest rate that fits;
+    ``schedule_file`` (an edited schedule.json) overrules both for the layers it names. ``labels`` are those of
+    ``calibration``, used by `Compiled.verify`. ``backend`` is what is written and verified: Verilog (amaranth),
+    HLS C++ (hls) or both. ``emulator`` runs `Compiled.emulate`: numpy, or native (the HLS C++ compiled for this
+    machine).
     Raises `CompileError` with every diagnostic found; with ``allow_oversize`` a design that
     does not fit is no error.
     """
@@ -80,6 +84,8 @@ def compile(
     given = {
         "weights": weights,
         "activations": activations,
+        "residuals": residuals,
+        "constants": constants,
         "target": target,
         "clock_mhz": clock_mhz,
         "fps": fps,
@@ -99,12 +105,18 @@ def compile(
         low, high = chosen.quantize.input_range
         onto_grid = QuantizeInputs(chosen.quantize.input_format, (Fraction(low), Fraction(high)))
         graph = manager.run(graph, (onto_grid,))
+    rounded = None
+    if chosen.residuals is not None:
+        rounded = chosen.residuals.summary(graph, imported.quantized)
+        graph = manager.run(graph, (chosen.residuals,))
     progress("integerize", None)
     meaning = manager.run(graph, (*TIDY, Integerize(), ShortenSums()))
     golden = manager.run(meaning, (RealizeRequantize(), CarrySignsAsBits()))
     top = identifier(name or imported.graph.name).lower()
     names = tuple(output.name for output in imported.outputs)
     compiled = Compiled(model, golden, found.warnings, calibration, labels, emulator_report(imported.graph.name), names)
+    if rounded is not None:
+        compiled.report["residuals"] = rounded
     if board is None:
         return compiled
     clock = chosen.clock_mhz or board.clock_mhz
@@ -118,7 +130,7 @@ def compile(
     for file, text in ({} if rtl is None else rtl.files).items():
         multipliers = lint_no_multiplier(text)
         assert not multipliers, f"{file}: {multipliers}"
-    compiled.report = {**report, **{k: v for k, v in compiled.report.items() if k == "warnings"}}
+    compiled.report = {**report, **{k: v for k, v in compiled.report.items() if k in ("warnings", "residuals")}}
     compiled.hardware = Hardware(board, design, rtl, top)
     compiled._emulator_kind = emulator
     if backend != "amaranth":

@@ -17,7 +17,7 @@ from qcompile.errors import Collector, fail
 from qcompile.ir.graph import Graph
 from qcompile.ir.text import print_graph
 from qcompile.output import check_folder
-from qcompile.report import render_text
+from qcompile.report import render_text, to_json
 from qcompile.report.text import verdict_lines
 from qcompile.synth import require_yosys
 from qcompile.verify.verilator import find_compiler, find_verilator
@@ -28,7 +28,9 @@ _EPILOG = """other commands:
   qcompile formats           what --weights and --activations take
   qcompile passes            what --print-ir-after takes
   qcompile explain [CODE]    what a diagnostic such as QC301 means
-  qcompile report FOLDER     print the report of an output folder
+  qcompile report FOLDER     print the report of an output folder, and render it anew
+  qcompile diff A B          what changed between two output folders
+  qcompile estimate MODEL    what a design would cost, without writing it
 
 exit code: 0 done, 1 diagnostics, 2 wrong usage, 3 a bug in qcompile
 """
@@ -41,14 +43,8 @@ def parser() -> Parser:
     )
     made.add_argument("model", metavar="MODEL", help="the ONNX file")
     made.add_argument("--version", action="version", version=f"qcompile {VERSION}")
-    to = made.add_argument_group("what to build")
-    to.add_argument("--target", metavar="NAME", help="a target of `qcompile targets`; none: no hardware, emulator only")
+    to = design_options(made)
     to.add_argument("-o", "--output", metavar="FOLDER", default="build", help="output folder (default: build)")
-    to.add_argument("--name", help="name of the top module (default: the file's name)")
-    to.add_argument("--clock", metavar="MHZ", type=positive_float, help="clock to build for (default: the target's)")
-    to.add_argument("--fps", metavar="N", type=positive_float, help="fold layers as far as N samples a second allow")
-    to.add_argument("--schedule", metavar="FILE", help="an edited schedule.json: lanes of the layers that it names")
-    to.add_argument("--fold", action="store_true", help="fold layers only as far as the target makes necessary")
     to.add_argument(
         "--backend",
         choices=("amaranth", "hls", "both"),
@@ -56,21 +52,7 @@ def parser() -> Parser:
         help="write Verilog (amaranth), HLS C++ (hls) or both (default: amaranth)",
     )
     to.add_argument("--allow-oversize", action="store_true", help="write the design even if it does not fit")
-    how = made.add_argument_group("formats")
-    how.add_argument("--weights", metavar="FORMAT", help="format of the weights, as in fixed:4 (default: fixed:8)")
-    how.add_argument("--activations", metavar="FORMAT", help="format of the activations (default: fixed:8)")
-    how.add_argument(
-        "--formats",
-        choices=("auto", "as-is"),
-        help="auto: bipolar, ternary, power-of-two and few-level weights keep their grid (default: auto)",
-    )
-    how.add_argument("--calibrate", metavar="FILE", help=".npy, .npz or .npz:NAME of typical inputs")
-    how.add_argument("--input-format", metavar="FORMAT", help="grid of an input that a quantized file leaves real")
-    how.add_argument(
-        "--input-range", metavar=("LOW", "HIGH"), type=float, nargs=2, help="where the input lies (default: 0 1)"
-    )
-    how.add_argument("--effort", type=int, choices=range(4), help="search for fewer adders, 0 to 3 (default: 1)")
-    how.add_argument("--config", metavar="FILE", help="qcompile.toml with formats per layer and more")
+    format_options(made)
     check = made.add_argument_group("checks")
     check.add_argument("--verify", metavar="N", type=positive_int, help="simulate N samples and compare, bit for bit")
     check.add_argument("--samples", metavar="FILE", help="what to verify on (default: x_test beside the calibration)")
@@ -82,9 +64,45 @@ def parser() -> Parser:
     check.add_argument("--synth", action="store_true", help="measure the resources with Yosys (qcompile[synth])")
     show = made.add_argument_group("what to show")
     show.add_argument("--print-ir-after", metavar="PASS", action="append", default=[], help="print the graph; or: all")
+    show.add_argument("--json", action="store_true", help="print report.json instead of the text")
     show.add_argument("-q", "--quiet", action="store_true", help="no progress, only the verdict")
     show.add_argument("-v", "--verbose", action="store_true", help="seconds of every stage")
     return made
+
+
+def design_options(made: Parser) -> Any:
+    """What `qcompile MODEL` and `qcompile estimate` both take to choose a design; the group, for more."""
+    to = made.add_argument_group("what to build")
+    to.add_argument("--target", metavar="NAME", help="a target of `qcompile targets`; none: no hardware, emulator only")
+    to.add_argument("--name", help="name of the top module (default: the file's name)")
+    to.add_argument("--clock", metavar="MHZ", type=positive_float, help="clock to build for (default: the target's)")
+    to.add_argument("--fps", metavar="N", type=positive_float, help="fold layers as far as N samples a second allow")
+    to.add_argument("--schedule", metavar="FILE", help="an edited schedule.json: lanes of the layers that it names")
+    to.add_argument("--fold", action="store_true", help="fold layers only as far as the target makes necessary")
+    return to
+
+
+def format_options(made: Parser) -> None:
+    """Number formats, and what they are found with."""
+    how = made.add_argument_group("formats")
+    how.add_argument("--weights", metavar="FORMAT", help="format of the weights, as in fixed:4 (default: fixed:8)")
+    how.add_argument("--activations", metavar="FORMAT", help="format of the activations (default: fixed:8)")
+    how.add_argument(
+        "--formats",
+        choices=("auto", "as-is"),
+        help="auto: bipolar, ternary, power-of-two and few-level weights keep their grid (default: auto)",
+    )
+    how.add_argument(
+        "--residuals", metavar="FORMAT", help="round what a quantized file leaves real between its quantizers"
+    )
+    how.add_argument("--constants", metavar="FORMAT", help="round the constants that such results are computed with")
+    how.add_argument("--calibrate", metavar="FILE", help=".npy, .npz or .npz:NAME of typical inputs")
+    how.add_argument("--input-format", metavar="FORMAT", help="grid of an input that a quantized file leaves real")
+    how.add_argument(
+        "--input-range", metavar=("LOW", "HIGH"), type=float, nargs=2, help="where the input lies (default: 0 1)"
+    )
+    how.add_argument("--effort", type=int, choices=range(4), help="search for fewer adders, 0 to 3 (default: 1)")
+    how.add_argument("--config", metavar="FILE", help="qcompile.toml with formats per layer and more")
 
 
 def run(words: Sequence[str], commands: Sequence[str]) -> int:
@@ -96,7 +114,7 @@ def run(words: Sequence[str], commands: Sequence[str]) -> int:
     args = made.parse_args(words)
     _check_usage(made, args, commands)
     found = Collector()
-    options = _options(args, found)
+    options = chosen_options(args, found)
     calibration = samples = labels = None
     with found.collecting():
         if args.calibrate is not None:
@@ -162,13 +180,15 @@ def _check_tools(args: Any, found: Collector) -> None:
             require_yosys()
 
 
-def _options(args: Any, found: Collector) -> dict[str, Any]:
+def chosen_options(args: Any, found: Collector) -> dict[str, Any]:
     """Keyword arguments of `driver.compile`; what the user did not give is left out, for the configuration."""
     given: dict[str, Any] = {
         "target": args.target,
         "weights": args.weights,
         "activations": args.activations,
         "formats": args.formats,
+        "residuals": args.residuals,
+        "constants": args.constants,
         "config": args.config,
         "input_format": args.input_format,
         "input_range": args.input_range,
@@ -244,8 +264,11 @@ def _refuse_mismatch(report: Mapping[str, Any]) -> None:
 
 
 def _print_result(report: Mapping[str, Any], args: Any) -> None:
+    if args.json:
+        print(to_json(report), end="")
+        return
     if args.quiet:
         print("\n".join(verdict_lines(report)))
         return
     print(render_text(report), end="")
-    print(f"\nwritten to {args.output}")
+    print(f"\nwritten to {args.output}, to read: {Path(args.output) / 'report.html'}")

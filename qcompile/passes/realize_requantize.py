@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
-from math import floor
+from math import ceil, floor
 from typing import ClassVar
 
 import numpy as np
@@ -21,13 +21,16 @@ from qcompile.ir.array import Array
 from qcompile.ir.graph import Graph, Level, Node
 from qcompile.ir.integer import IntType
 from qcompile.numerics.function import Affine, Clamp, Leaky, ScalarFunction, Step, Thresholds, append_step, direction
+from qcompile.numerics.quantizer import Quantizer
 from qcompile.numerics.rounding import Rounding
 from qcompile.numerics.span import Span
+from qcompile.passes.fit_float import fit_float
 from qcompile.passes.fit_line import Line, fit_line, signed_digits
 
 _LARGEST_TABLE = 1 << 16
 _MOST_LEVELS = 1 << 10
 _FEW_DIGITS = 2  # signed digits of a factor that is taken as it is
+_FINE = 1 << 12  # codes of a grid so fine that a line to it has little freedom: the exact factor is taken as it is
 _FEW_CODES = 4  # up to here comparators may be cheaper than a shift and a clamp
 _WIDEST_LINE = 60  # bits of an accumulator for which a line is looked for
 
@@ -47,13 +50,13 @@ class RealizeRequantize:
             if not isinstance(node.op, integer.Requantize):
                 return None
             operand: IntType = graph.types[node.inputs[0]]
-            whole = _realized(node.op.function, operand)
-            halves = _split_at_zero(node.op.function)
-            parts = None if halves is None else [_realized(half, operand) for half in halves]
-            if parts is not None and None not in parts:
-                pair = [part for part in parts if part is not None]
-                if whole is None or sum(_luts(part, operand) for part in pair) < _luts(whole, operand):
-                    return _larger(node, pair)
+            halves = _split_at_zero(node.op.function) or _truncating(node.op.function)
+            parts = [] if halves is None else [_realized(half, operand) for half in halves[1]]
+            pair = [part for part in parts if part is not None] if None not in parts else []
+            whole = None if pair and _finely(node.op.function, operand) else _realized(node.op.function, operand)
+            cheaper = whole is None or sum(_luts(part, operand) for part in pair) < _luts(whole, operand)
+            if halves is not None and pair and cheaper:
+                return _joined(node, halves[0], pair)
             if whole is not None:
                 return _named(node, whole, node.name)
             found.error(
@@ -85,10 +88,10 @@ def _named(node: Node, chain: Chain, name: str) -> list[Node]:
     return nodes
 
 
-def _larger(node: Node, pair: list[Chain]) -> list[Node]:
+def _joined(node: Node, join: integer.IntegerOp, pair: list[Chain]) -> list[Node]:
     names = [f"{node.name}_{side}" for side in ("positive", "negative")]
     nodes = [part for chain, name in zip(pair, names, strict=True) for part in _named(node, chain, name)]
-    return [*nodes, replace(node, op=integer.Maximum(), inputs=tuple(names))]
+    return [*nodes, replace(node, op=join, inputs=tuple(names))]
 
 
 def _thresholds_of(function: ScalarFunction, span: Span, channel: int) -> Thresholds | None:
@@ -99,7 +102,11 @@ def _thresholds_of(function: ScalarFunction, span: Span, channel: int) -> Thresh
     return function.thresholds(span, channel)
 
 
-def _split_at_zero(function: ScalarFunction) -> tuple[ScalarFunction, ScalarFunction] | None:
+_Halves = tuple[integer.IntegerOp, tuple[ScalarFunction, ScalarFunction]]
+"""Two simpler functions, and the operation that makes the whole of them."""
+
+
+def _split_at_zero(function: ScalarFunction) -> _Halves | None:
     """A leaky ReLU with slopes up to 1 is the larger of two lines; rounding and clamping keep the order."""
     for place, step in enumerate(function.steps):
         if isinstance(step, Leaky) and all(s <= 1 for s in step.slope) and any(step.slope):
@@ -109,8 +116,21 @@ def _split_at_zero(function: ScalarFunction) -> tuple[ScalarFunction, ScalarFunc
             bent = Affine(step.slope, (Fraction(0),))
             before = function.steps[:place]
             flat = replace(function, steps=_merged((*before, *after)))
-            return flat, replace(function, steps=_merged((*before, bent, *after)))
+            return integer.Maximum(), (flat, replace(function, steps=_merged((*before, bent, *after))))
     return None
+
+
+def _truncating(function: ScalarFunction) -> _Halves | None:
+    """Rounding towards zero is rounding down above zero, and up below: one of the two is always 0."""
+    quantizer = function.quantizer
+    if quantizer.rounding is not Rounding.ZERO or any(quantizer.zero_point) or type(quantizer) is not Quantizer:
+        return None
+    if quantizer.span is None or not quantizer.span.signed:
+        return None
+    above = replace(quantizer, rounding=Rounding.FLOOR, low=0)
+    below = replace(quantizer, rounding=Rounding.CEIL, high=0)
+    halves = (replace(function, quantizer=above), replace(function, quantizer=below))
+    return integer.WeightedSum(((1,), (1,)), (0,)), halves
 
 
 def _merged(steps: tuple[Step, ...]) -> tuple[Step, ...]:
@@ -134,15 +154,18 @@ def _realized(function: ScalarFunction, operand: IntType) -> Chain | None:
         candidates += [] if line is None else [(line,)]
         comparators = _thresholds(operand, monotone)
         candidates += [] if comparators is None else [comparators]
+        rounded = fit_float(function, operand, monotone) if operand.span.width <= _WIDEST_LINE else None
+        candidates += [] if rounded is None else [rounded]
     if operand.span.size <= _LARGEST_TABLE:
         candidates.append((_lookup(function, operand, monotone),))
     return min(candidates, key=lambda chain: _luts(chain, operand), default=None)
 
 
 def _shifted(function: ScalarFunction, operand: IntType) -> integer.Rescale | None:
-    """A bare shift (or nothing at all), where the slope is a small integer over a power of two on every channel.
+    """A bare shift (or nothing at all), where the slope is an integer over a power of two on every channel.
 
-    ``floor((n * x + o) / 2**s)`` only sees the integer part of ``o``, so any bias is exact.
+    The integer must be small, unless the grid is fine. ``floor((n * x + o) / 2**s)`` only sees the integer part of
+    ``o``, so any bias is exact.
     """
     match function.steps:
         case (Affine() as line, *clamps) if all(isinstance(c, Clamp) for c in clamps):
@@ -150,10 +173,11 @@ def _shifted(function: ScalarFunction, operand: IntType) -> integer.Rescale | No
         case _:
             return None
     quantizer = function.quantizer
+    fine = _finely(function, operand)
     factors, offsets, shifts, ties = [], [], [], []
     for channel in range(function.channels):
         slope = line.scale[channel % len(line.scale)] / quantizer.scale_of(channel)
-        if slope.denominator.bit_count() != 1 or signed_digits(slope.numerator) > _FEW_DIGITS:
+        if slope.denominator.bit_count() != 1 or (signed_digits(slope.numerator) > _FEW_DIGITS and not fine):
             return None
         shift = slope.denominator.bit_length() - 1
         zero = quantizer.zero_of(channel)
@@ -161,12 +185,15 @@ def _shifted(function: ScalarFunction, operand: IntType) -> integer.Rescale | No
         half_even = quantizer.rounding is Rounding.HALF_EVEN
         if half_even and not quantizer.zero_first and zero % 2:
             return None  # the parity that ties go by is that of the code without its zero point
-        if not (half_even or quantizer.rounding in (Rounding.HALF_UP, Rounding.FLOOR)):
+        if not (half_even or quantizer.rounding in (Rounding.HALF_UP, Rounding.FLOOR, Rounding.CEIL)):
             return None
         ties.append(half_even and exact.denominator == 1 and shift > 0)
-        half = Fraction(0) if quantizer.rounding is Rounding.FLOOR or ties[-1] else Fraction(1 << shift, 2)
         factors.append(slope.numerator)
-        offsets.append(floor(exact + half))
+        if quantizer.rounding is Rounding.CEIL:
+            offsets.append(ceil(exact) + (1 << shift) - 1)
+        else:
+            half = Fraction(0) if quantizer.rounding is Rounding.FLOOR or ties[-1] else Fraction(1 << shift, 2)
+            offsets.append(floor(exact + half))
         shifts.append(shift)
     if any(ties) and not all(ties):
         return None
@@ -174,6 +201,12 @@ def _shifted(function: ScalarFunction, operand: IntType) -> integer.Rescale | No
     low, high = min(s.low for s in spans), max(s.high for s in spans)
     rounding = Rounding.HALF_EVEN if any(ties) else Rounding.FLOOR
     return integer.Rescale(_shared(factors), _shared(offsets), _shared(shifts), low, high, rounding)
+
+
+def _finely(function: ScalarFunction, operand: IntType) -> bool:
+    """Whether some channel's codes lie on a grid with a great many of them."""
+    quantizer = function.quantizer
+    return quantizer.span is not None and quantizer.span.size > _FINE and operand.span.size > _FEW_CODES
 
 
 def _rescale(function: ScalarFunction, operand: IntType, steps: list[Thresholds]) -> integer.Rescale | None:
@@ -272,6 +305,8 @@ def _channel_luts(op: integer.IntegerOp, channel: int, operand: IntType, result:
             adders = max(0, signed_digits(factor) - 1) + (offset != 0)
             adders += 2 if op.rounding is Rounding.HALF_EVEN else 0
             return adders * (width + 2) + 1.5 * out
+        case integer.RoundSignificand():
+            return width * (1.5 if operand.spans[channel].signed else 1.0) + out
         case integer.Thresholds():
             return op.at.shape[1] * (width / 5 + 0.7)
         case integer.Lookup():

@@ -145,6 +145,15 @@ class Synth(Measured):
     modules: dict[str, Measured]
 
 
+class Residuals(TypedDict):
+    """What was asked to be rounded between the quantizers of a quantized file: formats, and how many tensors."""
+
+    tensors: int
+    constant_tensors: int
+    format: NotRequired[str]
+    constants: NotRequired[str]
+
+
 class Report(TypedDict):
     schema_version: int
     qcompile: str
@@ -157,6 +166,7 @@ class Report(TypedDict):
     fits: NotRequired[bool]
     excess: NotRequired[list[str]]
     asked: NotRequired[dict[str, str]]
+    residuals: NotRequired[Residuals]
     quality: NotRequired[Quality]
     warnings: NotRequired[list[Notice]]
     verify: NotRequired[Verify]
