@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qcompile.compiled import Compiled
-    from qcompile.driver import compile
+    from qcompile.driver import compile, estimate
     from qcompile.errors import CompileError, Diagnostic
 
-__all__ = ["CompileError", "Compiled", "Diagnostic", "compile"]
+__all__ = ["CompileError", "Compiled", "Diagnostic", "compile", "estimate"]
 
 
 def __getattr__(name: str) -> Any:
     # Loaded on first use: onnx, onnxruntime and numba take seconds that `qcompile targets` should not.
-    if name == "compile":
+    if name in ("compile", "estimate"):
         from qcompile import driver
 
-        return driver.compile
+        return getattr(driver, name)
     if name == "Compiled":
         from qcompile import compiled
 

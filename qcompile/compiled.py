@@ -20,8 +20,9 @@ from qcompile.ir import integer
 from qcompile.ir.graph import Graph
 from qcompile.ir.text import print_graph
 from qcompile.output import write_folder
+from qcompile.quality import Networks, assess
 from qcompile.quantize import as_samples, checked_samples
-from qcompile.report import render_text, to_json
+from qcompile.report import render_html, render_text, to_json
 from qcompile.schedule import Design, schedule_text
 from qcompile.synth import prove_no_multiplier, synth
 from qcompile.targets import Target
@@ -78,6 +79,8 @@ class Compiled:
             self.report["warnings"] = notices
         self._model = model
         self._calibration = calibration
+        self._verified_on: Floats | None = None
+        self._networks: Networks | None = None
         self._labels = labels
         self._simulator: Simulator | None = None
         self._hls: hls_backend.Hls | None = None
@@ -208,6 +211,8 @@ class Compiled:
         that of all samples given, not of the simulated ones alone.
         """
         x, y = self._verification(samples, labels, count)
+        if samples is not None:
+            self._verified_on = x
         node = self.emulator.outputs[0]
         everything = x if y is not None else x[:count]
         codes = self.emulator.encode(everything)
@@ -244,6 +249,19 @@ class Compiled:
             result["accuracy_emulator"] = _accuracy(real, y)
         self.report["verify"] = result
         return result
+
+    def assess(self) -> None:
+        """How the layers use their grids, and what error each leaves: fills the report's ``quality`` and its layers'.
+
+        On the samples of a verification, else on the calibration data; `write` does it where it was not done.
+        """
+        x, source = self._verified_on, "verification"
+        if x is None and self._calibration is not None:
+            x, source = self._samples(self._calibration), "calibration"
+        if x is None or self._networks is None or self.hardware is None:
+            return
+        results = {layer.name: layer.integer_nodes[-1] for layer in self.hardware.design.layers}
+        assess(self.report, self._networks, results, x, source)
 
     def _verification(
         self, samples: npt.ArrayLike | None, labels: npt.ArrayLike | None, count: int
@@ -301,9 +319,12 @@ class Compiled:
 
     def write(self, folder: str | os.PathLike[str]) -> None:
         """The output folder: complete or not at all, the same bytes for the same compile."""
+        if "quality" not in self.report:
+            self.assess()
         files: dict[str, str | bytes] = {
             "report.json": to_json(self.report),
             "report.txt": render_text(self.report),
+            "report.html": render_html(self.report),
             "golden.txt": print_graph(self.integer_graph),
         }
         if self.hardware is not None:

@@ -24,6 +24,7 @@ from qcompile.passes.manager import PassManager
 from qcompile.passes.quantize_inputs import QuantizeInputs
 from qcompile.passes.realize_requantize import RealizeRequantize
 from qcompile.passes.shorten_sums import ShortenSums
+from qcompile.quality import Networks
 from qcompile.quantize import TIDY, quantize
 from qcompile.schedule import Design, read_schedule, schedule, schedule_fastest
 from qcompile.schedule.naming import identifier
@@ -35,6 +36,8 @@ from qcompile.targets import Target
 Progress = Callable[[str, float | None], None]
 
 BACKENDS = ("amaranth", "hls", "both")
+NO_BACKEND = "none"
+"""Nothing is written: the estimate alone."""
 EMULATORS = ("numpy", "native")
 
 
@@ -76,7 +79,7 @@ def compile(
     Raises `CompileError` with every diagnostic found; with ``allow_oversize`` a design that
     does not fit is no error.
     """
-    if backend not in BACKENDS:
+    if backend not in (*BACKENDS, NO_BACKEND):
         raise fail("QC505", "backend", f"{backend!r} is not a backend", f"write one of {', '.join(BACKENDS)}")
     if emulator not in EMULATORS:
         raise fail("QC505", "emulator", f"{emulator!r} is not an emulator", f"write one of {', '.join(EMULATORS)}")
@@ -96,7 +99,7 @@ def compile(
     manager = PassManager(after_pass)
     progress("import", None)
     imported = frontend.read(model, found)
-    graph = frontend.single_input(imported, found)
+    graph = original = frontend.single_input(imported, found)
     if not imported.quantized:
         progress("quantize", None)
         graph = quantize(graph, calibration, chosen.quantize, found, manager)
@@ -110,11 +113,13 @@ def compile(
         rounded = chosen.residuals.summary(graph, imported.quantized)
         graph = manager.run(graph, (chosen.residuals,))
     progress("integerize", None)
-    meaning = manager.run(graph, (*TIDY, Integerize(), ShortenSums()))
+    quantized = manager.run(graph, TIDY)
+    meaning = manager.run(quantized, (Integerize(), ShortenSums()))
     golden = manager.run(meaning, (RealizeRequantize(), CarrySignsAsBits()))
     top = identifier(name or imported.graph.name).lower()
     names = tuple(output.name for output in imported.outputs)
     compiled = Compiled(model, golden, found.warnings, calibration, labels, emulator_report(imported.graph.name), names)
+    compiled._networks = Networks(None if imported.quantized else original, quantized)
     if rounded is not None:
         compiled.report["residuals"] = rounded
     if board is None:
@@ -126,17 +131,25 @@ def compile(
     if not report["fits"] and not allow_oversize:
         raise CompileError(_too_large(report, board))
     progress("emit", None)
-    rtl = None if backend == "hls" else emit(design, top)
+    rtl = None if backend in ("hls", NO_BACKEND) else emit(design, top)
     for file, text in ({} if rtl is None else rtl.files).items():
         multipliers = lint_no_multiplier(text)
         assert not multipliers, f"{file}: {multipliers}"
     compiled.report = {**report, **{k: v for k, v in compiled.report.items() if k in ("warnings", "residuals")}}
     compiled.hardware = Hardware(board, design, rtl, top)
     compiled._emulator_kind = emulator
-    if backend != "amaranth":
+    if backend in ("hls", "both"):
         compiled._writes_hls = True
         compiled.hls()
     return compiled
+
+
+def estimate(model: Any, **options: Any) -> dict[str, Any]:
+    """The report of `compile` with the same arguments, without writing any hardware: what a design would cost.
+
+    A design that does not fit is an answer here, and no error.
+    """
+    return compile(model, backend=NO_BACKEND, allow_oversize=True, **options).report
 
 
 def _scheduled(

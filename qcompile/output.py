@@ -45,6 +45,27 @@ def write_folder(folder: str | os.PathLike[str], files: Mapping[str, str | bytes
         shutil.rmtree(fresh, ignore_errors=True)
 
 
+def renew_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Write some of an output folder's files again, and their sums; QC504 where that cannot be.
+
+    A folder that lists no sums is not ours, and stays as it is.
+    """
+    try:
+        listed = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return
+    known = {name: digest for digest, _, name in (line.partition("  ") for line in listed)}
+    contents = {name: text.encode("utf-8") for name, text in files.items()}
+    known |= {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    sums = "".join(f"{digest}  {name}\n" for name, digest in sorted(known.items())).encode()
+    try:
+        for name, content in {**contents, SUMS: sums}.items():
+            if not (folder / name).exists() or (folder / name).read_bytes() != content:
+                (folder / name).write_bytes(content)
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+
+
 def check_folder(folder: str | os.PathLike[str]) -> None:
     """QC504 unless ``folder`` is absent, empty, or written by `write_folder` and not added to since.
 

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from io import TextIOWrapper
 
-from qcompile.cli import compiling, listing
+from qcompile.cli import compiling, estimating, listing, reports
 from qcompile.cli.terminal import print_diagnostics
 from qcompile.errors import CompileError
 from qcompile.version import VERSION
@@ -23,7 +23,9 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "formats": listing.formats,
     "passes": listing.passes,
     "explain": listing.explain,
-    "report": listing.report,
+    "report": reports.report,
+    "diff": reports.diff,
+    "estimate": estimating.estimate,
 }
 
 

@@ -1,19 +1,14 @@
-"""The subcommands that compile nothing: targets, formats, passes, explain, report."""
+"""The subcommands that list what there is: targets, formats, passes, explain."""
 
 from __future__ import annotations
 
-import json
-import sys
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
 
 from qcompile import targets as catalogue
 from qcompile.cli.parser import Parser, did_you_mean
 from qcompile.cli.pass_list import known_passes
-from qcompile.errors import fail
 from qcompile.numerics.formats import FORMATS
-from qcompile.report import check, render_text
 from qcompile.report.table import Column, table
 from qcompile.rules import RULES
 
@@ -60,24 +55,6 @@ def explain(words: Sequence[str]) -> int:
     if rule is None:
         parser.error(f"there is no code {code}{did_you_mean(code.upper(), RULES)}")
     print(f"{code.upper()}: {rule.title}\n\n{textwrap.fill(rule.text, _WIDTH)}")
-    return 0
-
-
-def report(words: Sequence[str]) -> int:
-    parser = Parser(prog="qcompile report", description="Print the report of an output folder.")
-    parser.add_argument("folder", type=Path, help="what -o named")
-    path = parser.parse_args(words).folder / "report.json"
-    help = "give the folder that `qcompile MODEL -o FOLDER` wrote"
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise fail("QC506", str(path), f"cannot be read: {error.strerror or error}", help) from None
-    except ValueError:
-        raise fail("QC506", str(path), "is not JSON", help) from None
-    problems = check(found)
-    if problems:
-        raise fail("QC506", str(path), problems[0], f"{help}, with this version of qcompile")
-    sys.stdout.write(render_text(found))
     return 0
 
 

@@ -64,6 +64,9 @@ class FakeDriver(ModuleType):
         self.made = FakeCompiled(model, options)
         return self.made
 
+    def estimate(self, model: str, *, progress: Any, **options: Any) -> dict[str, Any]:
+        return self.compile(model, after_pass=lambda name, graph: None, progress=progress, **options).report
+
 
 def run(*words: str) -> int:
     """The exit code of a command, SystemExit included."""

@@ -1,5 +1,6 @@
 """`qcompile MODEL`: what reaches the compiler, what is printed where, and exit codes."""
 
+import json
 import os
 import subprocess
 import sys
@@ -65,7 +66,7 @@ def test_the_result_goes_to_stdout_and_the_rest_to_stderr(
     assert run("net.onnx", "--target", "ultra96", "--verify", "3") == 0
     out, err = capsys.readouterr()
     assert out.startswith("net for ultra96\n\nexact     yes: RTL and emulator agree bit for bit on 3 samples\n")
-    assert out.endswith("\nwritten to build\n")
+    assert out.endswith("\nwritten to build, to read: build/report.html\n")
     assert err == (
         "  import\n  lower\n  verify\n  write\nwarning[QC202]: x: synthetic inputs\n  = help: give --calibrate\n"
     )
@@ -81,6 +82,14 @@ def test_quiet_prints_the_verdict_alone(driver: FakeDriver, capsys: pytest.Captu
         "speed     200,000,000 samples/s at 200 MHz; latency 4 cycles (0.02 us), one sample every 1\n"
     )
     assert err == "warning[QC202]: x: synthetic inputs\n  = help: give --calibrate\n"
+
+
+def test_json_prints_the_report_and_nothing_else(driver: FakeDriver, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("net.onnx", "--target", "ultra96", "--json") == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out) == _made(driver).report
+    assert out == Path("build/report.json").read_text()
+    assert err.startswith("  import\n")
 
 
 def test_graphs_are_printed_after_the_passes_that_were_named(

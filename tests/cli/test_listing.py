@@ -1,11 +1,10 @@
-"""targets, formats, passes, explain, report."""
+"""targets, formats, passes, explain."""
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from fake_driver import FakeDriver, run
+from fake_driver import run
 
 from qcompile import targets
 from qcompile.cli.pass_list import known_passes
@@ -54,30 +53,6 @@ def test_explain_knows_every_code(code: str, capsys: pytest.CaptureFixture[str])
 def test_explain_alone_lists_the_codes(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("explain") == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[2:]] == list(RULES)
-
-
-def test_report_prints_what_the_compile_printed(driver: FakeDriver, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("net.onnx", "--target", "ultra96", "-o", "out") == 0
-    printed = capsys.readouterr().out
-    assert run("report", "out") == 0
-    assert printed == capsys.readouterr().out + "\nwritten to out\n"
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (None, "cannot be read: No such file or directory"),
-        ("{", "is not JSON"),
-        ("{}", "report.schema_version is missing"),
-    ],
-)
-def test_a_folder_without_a_report_is_a_diagnostic(
-    content: str | None, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    if content is not None:
-        (tmp_path / "report.json").write_text(content)
-    assert run("report", str(tmp_path)) == 1
-    assert capsys.readouterr().err.startswith(f"error[QC506]: {tmp_path / 'report.json'}: {message}\n")
 
 
 def test_the_module_runs_and_a_closed_pipe_is_no_error() -> None:

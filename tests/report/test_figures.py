@@ -7,8 +7,7 @@ from qcompile.report.figures import bars, compact, duration, grid
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0"), (7, "7"), (64.25, "64.2"), (1356.3, "1,356"), (9999.4, "9,999"), (9999.9, "10.0 k"), (2739726, "2.74 M")]
-    + [(12.5e6, "12.5 M"), (999_990, "1.00 M"), (20e6, "20 M"), (1.5e9, "1.50 G")],
+    [(0, "0"), (1356.3, "1,356"), (64.25, "64.2"), (9999.9, "10.0 k"), (999_990, "1.00 M"), (12.5e6, "12.5 M")],
 )
 def test_large_numbers_get_three_digits_and_a_prefix(value: float, text: str) -> None:
     assert compact(value) == text
