@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from qcompile.arith.compiled import compiled
+from qcompile.arith.compiled import compiled, leading_zeros
 
 Ints = npt.NDArray[Any]
 
@@ -45,10 +44,8 @@ class Outputs(NamedTuple):
 
 @compiled
 def bit_length(value: int) -> int:
-    """Bits of a non-negative integer below 2^62."""
-    if value < 1 << 53:
-        return math.frexp(float(value))[1]
-    return math.frexp(float(value >> 10))[1] + 10
+    """Bits of a non-negative integer."""
+    return 64 - leading_zeros(value)
 
 
 @compiled

@@ -6,11 +6,12 @@ import math
 
 import numpy as np
 
+from qcompile.arith.candidates import Scoring
 from qcompile.arith.compiled import compiled
 from qcompile.arith.pricing import cost_rows, depth_limits
 from qcompile.arith.rewriting import rebuild
 from qcompile.arith.rows import Ints, Outputs, Rows, uniform
-from qcompile.arith.sharing import TOO_SMALL, make_tables, share
+from qcompile.arith.sharing import share
 from qcompile.arith.starting import starting_rows
 
 
@@ -43,10 +44,6 @@ def search(
     ``heat`` average adders at first, falling to none.
     """
     outputs = columns.shape[0]
-    patterns = 1 << 12
-    while patterns < 48 * columns.shape[1] * columns.shape[1]:
-        patterns *= 2
-    tables = make_tables(patterns, 4 * columns.size + 64, work)
     first, ends = starting_rows(columns, low, high, max_depth, starts[0, 0], starts[0, 1], starts[0, 2] != 0, work)
     now, now_count, now_ends, now_cost = first, outputs, ends, np.inf
     best, best_count, best_ends, best_cost = first, outputs, ends, np.inf
@@ -79,16 +76,9 @@ def search(
             noise = 0.8 * uniform(random)
             bias = 1.0 + 12.0 * uniform(random)
             recode = 0.1
-        made = TOO_SMALL
-        while made < 0:
-            trial, size, trial_ends = rebuild(source, count, source_ends, apart, recode, random)
-            work[0] += 64 + 4 * trial.start[size]
-            limit = depth_limits(trial, size, max_depth)
-            if tables.term.shape[0] < 2 * trial.start[size] + 2 * size + 2:
-                tables = make_tables(tables.slots.shape[0], 2 * (trial.start[size] + size), work)
-            made = share(trial, size, limit, bias, noise, random, tables)
-            if made < 0:
-                tables = make_tables(2 * tables.slots.shape[0], trial.start[size] + size, work)
+        trial, size, trial_ends = rebuild(source, count, source_ends, apart, recode, random)
+        work[0] += 64 + 4 * trial.start[size]
+        made = share(trial, size, depth_limits(trial, size, max_depth), Scoring(bias, noise), random, work)
         trial, size, trial_ends = rebuild(trial, made, trial_ends, np.zeros(made, np.int64), 0.0, random)
         cost = cost_rows(trial, size, trial_ends, max_depth, per_adder, per_bit, work)
         if cost <= now_cost - temperature * math.log(uniform(random) + 1e-300):

@@ -1,0 +1,169 @@
+"""Patterns worth an adder, in a bucket queue: a list per score, first in, first out."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from qcompile.arith.compiled import compiled
+from qcompile.arith.patterns import Patterns, enter_pattern, gain_and_price, key_of, open_table, uses_of
+from qcompile.arith.rows import Ints, Rows, span_width, uniform
+
+_FINE = 2
+"""Lists per full-adder bit of score."""
+
+_MOST = 30_000
+"""Scores above this many bits are not told apart."""
+
+
+class Candidates(NamedTuple):
+    """Candidate c is the pattern at ``entry[c]`` of the table of patterns, its younger source is ``source[c]``.
+
+    ``luck[c]`` scales its score. ``first`` and ``last`` of every list and ``after[c]`` chain the candidates, -1 ends a
+    list. ``state`` is how many candidates there are and a list above which all are empty.
+    """
+
+    entry: Ints
+    source: Ints
+    luck: Ints
+    after: Ints
+    first: Ints
+    last: Ints
+    state: Ints
+
+
+class Scoring(NamedTuple):
+    """A use of a pattern counts ``bias`` bits more than it saves; scores are scaled by up to ``1 ± noise / 2``."""
+
+    bias: float
+    noise: float
+
+
+@compiled
+def make_candidates(rows: Rows, sources: int, first_use: Ints, scoring: Scoring) -> Candidates:
+    """None yet, with lists for scores that patterns of the first ``sources`` sources can have."""
+    uses = 0
+    widest = 1
+    for s in range(sources):
+        uses = max(uses, first_use[s + 1] - first_use[s])
+        widest = max(widest, span_width(rows.low[s], rows.high[s]))
+    lists = int(_FINE * min(uses * (widest + scoring.bias), _MOST)) + 1
+    first = np.full(lists, -1, np.int32)
+    return _with_room(1024, first, np.empty(lists, np.int32), np.zeros(2, np.int64))
+
+
+@compiled
+def _with_room(room: int, first: Ints, last: Ints, state: Ints) -> Candidates:
+    return Candidates(
+        np.empty(room, np.int32),
+        np.empty(room, np.int32),
+        np.empty(room, np.float32),
+        np.empty(room, np.int32),
+        first,
+        last,
+        state,
+    )
+
+
+@compiled
+def _enlarged(known: Candidates, room: int) -> Candidates:
+    count = known.state[0]
+    larger = _with_room(room, known.first, known.last, known.state)
+    larger.entry[:count] = known.entry[:count]
+    larger.source[:count] = known.source[:count]
+    larger.luck[:count] = known.luck[:count]
+    larger.after[:count] = known.after[:count]
+    return larger
+
+
+@compiled
+def _score(entry: int, younger: int, low: Ints, high: Ints, bias: float) -> float:
+    """Full-adder bits that an adder for the pattern saves."""
+    gain, price = gain_and_price(key_of(entry), younger, low, high)
+    return uses_of(entry) * (gain + bias) - price
+
+
+@compiled
+def _append(c: int, at: int, first: Ints, last: Ints, after: Ints) -> None:
+    after[c] = -1
+    if first[at] < 0:
+        first[at] = c
+    else:
+        after[last[at]] = c
+    last[at] = c
+
+
+@compiled
+def admit(
+    patterns: Patterns,
+    candidates: Candidates,
+    source: int,
+    tally: Ints,
+    met: Ints,
+    count: int,
+    rows: Rows,
+    scoring: Scoring,
+    random: Ints,
+) -> tuple[Patterns, Candidates]:
+    """Makes the patterns of a source candidates if they save bits; empties ``tally``, whose entries ``met`` lists."""
+    low, high, bias = rows.low, rows.high, scoring.bias
+    worthy = 0
+    for m in range(count):
+        entry = tally[met[m]]
+        tally[met[m]] = 0
+        if uses_of(entry) > 1 and _score(entry, source, low, high, bias) > 0:
+            met[worthy] = entry
+            worthy += 1
+    if worthy == 0:
+        return patterns, candidates
+    patterns = open_table(patterns, source, worthy)
+    if candidates.state[0] + worthy > candidates.entry.shape[0]:
+        candidates = _enlarged(candidates, max(2 * candidates.entry.shape[0], candidates.state[0] + worthy))
+    table, begin, size = patterns.table, patterns.start[source], patterns.size[source]
+    first, last, after, luck = candidates.first, candidates.last, candidates.after, candidates.luck
+    c = candidates.state[0]
+    top = candidates.state[1]
+    for m in range(worthy):
+        entry = met[m]
+        luck[c] = 1.0 + scoring.noise * (uniform(random) - 0.5) if scoring.noise > 0 else 1.0
+        candidates.entry[c] = enter_pattern(table, begin, size, entry)
+        candidates.source[c] = source
+        at = min(int(_FINE * _score(entry, source, low, high, bias) * luck[c]), first.shape[0] - 1)
+        _append(c, at, first, last, after)
+        top = max(top, at)
+        c += 1
+    candidates.state[0] = c
+    candidates.state[1] = top
+    return patterns, candidates
+
+
+@compiled
+def take_best(patterns: Patterns, candidates: Candidates, rows: Rows, scoring: Scoring) -> int:
+    """Removes the candidate of highest score and returns it, -1 if none saves anything.
+
+    Uses fall behind the queue's back, so a candidate whose score has fallen goes to the list where it belongs.
+    """
+    first, last, after, luck = candidates.first, candidates.last, candidates.after, candidates.luck
+    entries, source, table = candidates.entry, candidates.source, patterns.table
+    low, high = rows.low, rows.high
+    top = candidates.state[1]
+    while top >= 0:
+        c = first[top]
+        if c < 0:
+            top -= 1
+            continue
+        first[top] = after[c]
+        entry = table[entries[c]]
+        if uses_of(entry) < 2:
+            continue
+        score = _score(entry, source[c], low, high, scoring.bias) * luck[c]
+        if score <= 0:
+            continue
+        at = min(int(_FINE * score), first.shape[0] - 1)
+        if at == top:
+            candidates.state[1] = top
+            return int(c)
+        _append(c, at, first, last, after)
+    candidates.state[1] = 0
+    return -1

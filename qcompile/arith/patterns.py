@@ -1,0 +1,184 @@
+"""Patterns: pairs of terms that occur in several rows, alike but for a common shift and sign, and how often they do.
+
+A pattern belongs to the younger of its two sources and is counted once, when that source is made: afterwards the
+terms of a source only disappear, so counts only fall. The patterns of one source lie together, in a hash table of
+their own, because they are looked up together.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from qcompile.arith.compiled import compiled
+from qcompile.arith.rows import Ints, span_width
+from qcompile.arith.terms import Terms
+
+_USES_BITS = 28
+_USES = (1 << _USES_BITS) - 1
+
+
+class Patterns(NamedTuple):
+    """Hash tables ``table[start[s] : start[s] + size[s]]`` of the patterns whose younger source is s.
+
+    An entry is ``key << 28 | uses``, see ``pattern_key``, or 0. ``used[0]`` is how much of ``table`` is taken.
+    """
+
+    table: Ints
+    start: Ints
+    size: Ints
+    used: Ints
+
+
+@compiled
+def make_patterns(sources: int) -> Patterns:
+    """No patterns yet, for up to so many sources."""
+    return Patterns(
+        np.zeros(4096, np.int64), np.zeros(sources, np.int64), np.zeros(sources, np.int64), np.zeros(1, np.int64)
+    )
+
+
+@compiled
+def pattern_key(older: int, younger: int) -> int:
+    """Older source (23 bits), shift from it to the younger + 256 (9), signs differ (1), for two term codes."""
+    key: int = (older & ~1023) | ((((younger & 1022) - (older & 1022)) + 512) & 1022) | ((older ^ younger) & 1)
+    return key
+
+
+@compiled
+def key_of(entry: int) -> int:
+    """The key of an entry."""
+    return entry >> _USES_BITS
+
+
+@compiled
+def uses_of(entry: int) -> int:
+    """The uses of an entry."""
+    return entry & _USES
+
+
+@compiled
+def key_source(key: int) -> int:
+    """The older source."""
+    return key >> 10
+
+
+@compiled
+def key_distance(key: int) -> int:
+    """Shift of the younger source relative to the older."""
+    return (key >> 1 & 511) - 256
+
+
+@compiled
+def find_pattern(table: Ints, start: int, size: int, key: int) -> int:
+    """Place of the pattern in ``table[start : start + size]``, or of the free entry where it belongs."""
+    at: int = start + (((key * 0x9E3779B1 & 0xFFFFFFFF) * size) >> 32)
+    while table[at] != 0 and table[at] >> _USES_BITS != key:
+        at += 1
+        if at == start + size:
+            at = start
+    return at
+
+
+@compiled
+def forget_pairs(patterns: Patterns, terms: Terms, row: int, length: int, gone: int) -> None:
+    """One use less of every pattern that the term with code ``gone`` has with the terms of a row."""
+    table, start, size, code = patterns.table, patterns.start, patterns.size, terms.code
+    for i in range(terms.row_start[row], terms.row_start[row] + length):
+        older = min(code[i], gone)
+        younger = max(code[i], gone)
+        s = younger >> 10
+        if size[s] == 0:
+            continue
+        at = find_pattern(table, start[s], size[s], pattern_key(older, younger))
+        if table[at] & _USES:
+            table[at] -= 1
+
+
+@compiled
+def count_pairs(terms: Terms, source: int, tally: Ints, met: Ints, work: Ints) -> tuple[Ints, Ints, int]:
+    """Counts the patterns of ``source``'s terms with those before them in their rows.
+
+    ``tally`` is an empty hash table, ``met`` lists its entries; both are returned, larger where they were too small,
+    with how many patterns were met. ``work[0]`` counts pairs.
+    """
+    count = 0
+    code = terms.code
+    for k in range(terms.first_use[source], terms.first_use[source + 1]):
+        x = terms.by_source[k]
+        begin = terms.row_start[terms.row[x]]
+        end = begin + terms.place[x]
+        young = code[end]
+        work[0] += terms.place[x]
+        for i in range(begin, end):
+            key = pattern_key(code[i], young)
+            at = find_pattern(tally, 0, tally.shape[0], key)
+            if tally[at]:
+                tally[at] += 1
+                continue
+            tally[at] = key << _USES_BITS | 1
+            met[count] = at
+            count += 1
+            if count == met.shape[0]:
+                tally, met = _enlarged(tally, met)
+    return tally, met, count
+
+
+@compiled
+def _enlarged(tally: Ints, met: Ints) -> tuple[Ints, Ints]:
+    larger = np.zeros(4 * met.shape[0], np.int64)
+    places = np.empty(2 * met.shape[0], np.int64)
+    for m in range(met.shape[0]):
+        entry = tally[met[m]]
+        at = find_pattern(larger, 0, larger.shape[0], entry >> _USES_BITS)
+        larger[at] = entry
+        places[m] = at
+    return larger, places
+
+
+@compiled
+def open_table(patterns: Patterns, source: int, count: int) -> Patterns:
+    """Room for ``count`` patterns of a source."""
+    size = count + (count >> 1) + 1
+    begin = patterns.used[0]
+    table = patterns.table
+    if begin + size > table.shape[0]:
+        table = np.zeros(max(2 * table.shape[0], begin + size), np.int64)
+        table[:begin] = patterns.table[:begin]
+    patterns.start[source] = begin
+    patterns.size[source] = size
+    patterns.used[0] = begin + size
+    return Patterns(table, patterns.start, patterns.size, patterns.used)
+
+
+@compiled
+def enter_pattern(table: Ints, start: int, size: int, entry: int) -> int:
+    """Puts an entry into an opened table and returns its place."""
+    at = find_pattern(table, start, size, entry >> _USES_BITS)
+    table[at] = entry
+    return at
+
+
+@compiled
+def pair_range(a: int, up_a: int, b: int, up_b: int, subtract: bool, low: Ints, high: Ints) -> tuple[int, int]:
+    """Range of ``(a << up_a) ± (b << up_b)``, exact where the two have no input in common or are the same."""
+    if a == b:
+        factor = (1 << up_a) - (1 << up_b) if subtract else (1 << up_a) + (1 << up_b)
+        return min(low[a] * factor, high[a] * factor), max(low[a] * factor, high[a] * factor)
+    if subtract:
+        return (low[a] << up_a) - (high[b] << up_b), (high[a] << up_a) - (low[b] << up_b)
+    return (low[a] << up_a) + (low[b] << up_b), (high[a] << up_a) + (high[b] << up_b)
+
+
+@compiled
+def gain_and_price(key: int, younger: int, low: Ints, high: Ints) -> tuple[int, int]:
+    """Bits saved per use of a pattern, bits its adder costs.
+
+    Two terms become one: the widths that a row has left to add fall by the overlap of the two.
+    """
+    a = key_source(key)
+    distance = key_distance(key)
+    lo, hi = pair_range(a, max(-distance, 0), younger, max(distance, 0), key & 1 != 0, low, high)
+    width = span_width(lo, hi)
+    return span_width(low[a], high[a]) + span_width(low[younger], high[younger]) - width, width - abs(distance)
