@@ -41,10 +41,14 @@ def can_fold(graph: Graph, group: Group) -> bool:
 
 
 class FoldedLayer:
-    """Builds one group as a folded engine on a `Network`."""
+    """Builds one group as a folded engine on a `Network`.
 
-    def __init__(self, net: Network, group: Group, layer: str, folding: Folding) -> None:
+    ``requantized``: another layer requantizes the sums, and adds what they lack (`Network.deficits`) on the way.
+    """
+
+    def __init__(self, net: Network, group: Group, layer: str, folding: Folding, requantized: bool = False) -> None:
         self.net = net
+        self.requantized = requantized
         self.group = group
         self.layer = layer
         self.shape = layer_shape(net.graph, group)
@@ -172,7 +176,7 @@ class FoldedLayer:
                 nodes.append(build.value(total, "sum"))
             deficit = [op.offsets[0]]
         else:
-            nodes, deficit = operands[0], [0]
+            nodes, deficit = operands[0], self.net.deficits.get(self.group.operands[0], [0])
         spans = [build.spans[n] for n in nodes]
         self._engine(build, nodes, spans, Words(folds), "none", 1, 1, folds, streams, deficit)
 
@@ -194,11 +198,14 @@ class FoldedLayer:
         deficit: list[int],
     ) -> None:
         layer, net = self.layer, self.net
-        partial = _timed(net, build, nodes)
+        partial = timed(net, build, nodes)
         sums = []
         for node, span in zip(nodes, spans, strict=True):
             own = build.spans[node]
             sums.append(span if span.width >= own.width and (span.signed or not own.signed) else span.union(own))
+        if self.requantized:
+            net.deficits[self.group.result] = deficit
+            deficit = [0]
         finish, parameters = self._finish(sums, deficit, groups * repeats)
         net.datapaths[f"{layer}_partial"] = partial
         net.datapaths[f"{layer}_finish"] = finish
@@ -230,7 +237,7 @@ class FoldedLayer:
         inputs = [build.add(f"acc{k}", datapath.Input(0, k, span)) for k, span in enumerate(sums)]
         results = []
         anchor, *tail = self.group.nodes
-        if anchor.op.mnemonic in ("rescale", "thresholds", "lookup"):
+        if anchor.op.mnemonic in ("rescale", "round_significand", "thresholds", "lookup"):
             tail = [anchor, *tail]
         for lane, name in enumerate(inputs):
             column = finish.column(deficit, lane)
@@ -240,7 +247,7 @@ class FoldedLayer:
             build.add("y_", datapath.Extend(span), name) if build.spans[name] != span else name for name in results
         ]
         # Parameters are read as stream 1 behind the accumulators, in the order of their fields.
-        return _timed(self.net, build, outputs), words
+        return timed(self.net, build, outputs), words
 
 
 def _tail(finish: Finish, anchor: Node, tail: list[Node], lane: int, name: str, deficit: list[int]) -> str:
@@ -261,7 +268,7 @@ def _tail(finish: Finish, anchor: Node, tail: list[Node], lane: int, name: str, 
     return values[tail[-1].name][0]
 
 
-def _timed(net: Network, build: Builder, outputs: list[str]) -> Datapath:
+def timed(net: Network, build: Builder, outputs: list[str]) -> Datapath:
     """The pipelined datapath; its input lanes are ordered by stream, then by lane."""
     graph = build.finish(outputs)
     graph = replace(graph, nodes=tuple(sorted(graph.nodes, key=_payload_order)))

@@ -29,7 +29,10 @@ class Names:
 
     def layer(self, group: Group) -> str:
         """The anchor's ONNX node, else the value's own name; numbered where two layers share it."""
-        stem = identifier(group.anchor.origin[-1] if group.anchor.origin else group.result).lower()
+        return self.free(identifier(group.anchor.origin[-1] if group.anchor.origin else group.result).lower())
+
+    def free(self, stem: str) -> str:
+        """``stem``, numbered where it is taken."""
         name, count = stem, 1
         while name in self._taken:
             count += 1

@@ -26,6 +26,7 @@ class Network:
         self.streams: dict[str, hardware.Stream] = {}
         self.carrier: dict[str, str] = {}
         self.lanes: dict[str, int] = {}
+        self.deficits: dict[str, list[int]] = {}  # per channel, what a stream of sums still lacks
         self.layers: list[Layer] = []
         self.datapaths: dict[str, Datapath] = {}
         self.memories: dict[str, Memory] = {}

@@ -16,7 +16,9 @@ from qcompile.schedule.fold import Folding, fold, layer_shape, slowest
 from qcompile.schedule.folded import FoldedLayer, can_fold
 from qcompile.schedule.network import Network
 from qcompile.schedule.partition import Group, partition
+from qcompile.schedule.pointwise import PointwiseLayer, can_join, joined_pointwise
 from qcompile.schedule.search import fastest
+from qcompile.schedule.sharing import requantizing_lanes, split, splits
 from qcompile.schedule.spatial import SpatialLayer, collect_or_distribute
 from qcompile.targets import Target, fit
 
@@ -57,7 +59,7 @@ def schedule_fastest(
         total = sum(layer_costs(design, target).values(), Cost())
         return not fit({"lut": total.lut, "ff": total.ff, "bram18": total.bram18, "dsp": 0}, target)
 
-    groups = [g for g in partition(graph) if can_fold(graph, g)]
+    groups = [g for g in joined_pointwise(graph, partition(graph)) if foldable(graph, g)]
     if not groups:
         return build(1)
     least = max(fold(layer_shape(graph, group), 1).cycles for group in groups)
@@ -79,9 +81,16 @@ class _Scheduler:
         self.folds = cycles is not None or bool(choices)
         self.net = Network(graph, target, clock_mhz)
         self.found = Collector()
-        self.groups = partition(graph)
+        self.groups = joined_pointwise(graph, partition(graph)) if self.folds else partition(graph)
         self.layer_names = self._named()
+        self.requantize_names = {
+            group.result: self.net.names.free(f"{self.layer_names[group.result]}_requantize")
+            for group in self.groups
+            if self.folds and splits(group) and can_fold(graph, group)
+        }
         self.foldings = self._foldings(cycles, choices or {})
+        self.requantized: set[str] = set()  # sums that another layer requantizes
+        self.groups = [part for group in self.groups for part in self._parts(group, choices or {})]
 
     def _named(self) -> dict[str, str]:
         """The layer of every group that becomes one, by the group's value."""
@@ -91,9 +100,10 @@ class _Scheduler:
 
     def _foldings(self, cycles: int | None, choices: Mapping[str, Choice]) -> dict[str, Folding]:
         """The folding of every layer that gets one, by the group's value."""
-        shapes = {g.result: layer_shape(self.graph, g) for g in self.groups if can_fold(self.graph, g)}
+        shapes = {g.result: layer_shape(self.graph, g) for g in self.groups if foldable(self.graph, g)}
         if choices:
             known = {self.layer_names[v]: (s.ins, s.outs, s.separate) for v, s in shapes.items()}
+            known |= {name: (shapes[v].outs, shapes[v].outs, True) for v, name in self.requantize_names.items()}
             every = set(self.layer_names.values())
             check_choices({n: c for n, c in choices.items() if n in known or n not in every or c.simd}, known)
         result: dict[str, Folding] = {}
@@ -107,6 +117,28 @@ class _Scheduler:
                 if folding.cycles <= cycles:  # else not even all its lanes keep up: the layer is unrolled
                     result[value] = folding
         return result
+
+    def _parts(self, group: Group, choices: Mapping[str, Choice]) -> tuple[Group, ...]:
+        """The group, or its sums and, on fewer lanes, what requantizes them."""
+        folding = self.foldings.get(group.result)
+        if folding is None or not splits(group):
+            return (group,)
+        layer, behind = self.layer_names[group.result], self.requantize_names[group.result]
+        chosen = choices.get(behind)
+        if chosen is not None and chosen.pe:
+            lanes: int | None = chosen.pe
+        else:
+            lanes = None if layer in choices else requantizing_lanes(self.graph, group, folding)
+        if lanes is None:
+            return (group,)
+        sums, requantize = split(group)
+        self.foldings[sums.result] = folding
+        self.layer_names[sums.result] = layer
+        cycles = layer_shape(self.graph, requantize).cycles(lanes, lanes)
+        self.foldings[requantize.result] = Folding(lanes, lanes, cycles)
+        self.layer_names[requantize.result] = behind
+        self.requantized.add(sums.result)
+        return sums, requantize
 
     def run(self, progress: Progress) -> Design:
         net = self.net
@@ -160,11 +192,19 @@ class _Scheduler:
         if folding is None:
             SpatialLayer(net, group, layer, self.effort, uniform=self.folds).build(self.found)
             return
-        FoldedLayer(net, group, layer, folding).build()
+        if can_fold(self.graph, group):
+            FoldedLayer(net, group, layer, folding, group.result in self.requantized).build()
+        else:
+            PointwiseLayer(net, group, layer, folding).build()
         names = tuple(node.name for node in group.nodes)
         reason = f"{folding.pe} results and {folding.simd} operands at a time, {folding.cycles:,} cycles a frame"
         engine = f"folded {_KINDS.get(group.anchor.op.mnemonic, 'engine')}"
         net.layers.append(Layer(layer, engine, names, group.origin, reason, (folding.simd, folding.pe)))
+
+
+def foldable(graph: Graph, group: Group) -> bool:
+    """Whether an engine of few lanes builds the group."""
+    return can_fold(graph, group) or can_join(group)
 
 
 _KINDS = {"conv": "convolution", "matmul": "matrix", "max_pool": "maximum", "sum_pool": "sum"}

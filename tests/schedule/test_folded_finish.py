@@ -13,11 +13,14 @@ from qcompile.emulator import Emulator
 from qcompile.ir import datapath, integer
 from qcompile.ir.array import Array
 from qcompile.ir.graph import Graph, Node
+from qcompile.ir.window import Window
 from qcompile.lower.build import Effort
 from qcompile.lower.finish import staircase
 from qcompile.numerics.function import Affine
 from qcompile.numerics.quantizer import Quantizer
 from qcompile.schedule import Design, schedule
+from qcompile.schedule.choice import Choice
+from qcompile.schedule.naming import Names
 
 ONE, NONE = (Fraction(1),), (Fraction(0),)
 
@@ -84,3 +87,55 @@ def test_a_layer_with_a_staircase_per_channel_is_folded_onto_comparators() -> No
     assert layer.engine == "folded matrix"
     assert not any(isinstance(n.op, datapath.Lookup) for path in design.datapaths.values() for n in path.graph.nodes)
     assert_equal_to_the_emulator(graph, design)
+
+
+def scaled(outs: int) -> integer.Rescale:
+    """Factors of many digits and shifts of their own."""
+    factors = tuple(1001 + 37 * k for k in range(outs))
+    return integer.Rescale(factors, tuple(range(-40, outs - 40)), tuple(8 + k % 3 for k in range(outs)), -8, 7)
+
+
+def depthwise() -> Graph:
+    """Eight channels on their own, each with a wide requantization."""
+    rng = np.random.default_rng(1)
+    codes = Quantizer(ONE, NONE, -2, 1)
+    order = Array(np.arange(4 * 3 * 8).reshape(4, 3, 8))
+    nodes = (
+        Node("x", integer.Input((1, 4, 3, 8), order, Affine(ONE, NONE), codes)),
+        Node("sum", integer.Conv(Array(rng.integers(-90, 91, (3, 3, 1, 8))), Window((3, 3)), 8), ("x",)),
+        Node("code", scaled(8), ("sum",)),
+        Node("y", integer.Output((1, 2, 1, 8), Array(np.arange(16).reshape(1, 2, 1, 8)), ONE, NONE), ("code",)),
+    )
+    return Graph(integer.INTEGER, "depthwise", nodes, ("y",)).verify()
+
+
+def test_wide_requantizations_are_shared_by_the_results_of_a_layer() -> None:
+    graph = depthwise()
+    design = folded(graph, 40)
+    assert [(layer.name, layer.lanes) for layer in design.layers] == [("code", (4, 4)), ("code_requantize", (1, 1))]
+    sums, requantize = design.layers
+    assert (sums.integer_nodes, requantize.integer_nodes) == (("sum",), ("code",))
+    assert_equal_to_the_emulator(graph, design)
+
+
+def test_a_requantization_is_not_shared_where_results_come_too_fast() -> None:
+    rng = np.random.default_rng(1)
+    graph = vectors(rng.integers(-7, 8, (16, 8)), scaled(8))
+    design = folded(graph, 2)
+    assert [layer.lanes for layer in design.layers] == [(16, 4)]
+    assert_equal_to_the_emulator(graph, design)
+
+
+def test_a_schedule_says_how_many_lanes_requantize() -> None:
+    rng = np.random.default_rng(1)
+    graph = vectors(rng.integers(-7, 8, (16, 8)), scaled(8))
+    for given in ({"code": Choice(2, 4), "code_requantize": Choice(2, 2)}, {"code": Choice(2, 4)}):
+        design = schedule(graph, targets.get("ultra96"), 200.0, Effort(), choices=given)
+        lanes = {layer.name: layer.lanes for layer in design.layers}
+        assert lanes == {name: (choice.simd, choice.pe) for name, choice in given.items()}
+        assert_equal_to_the_emulator(graph, design)
+
+
+def test_a_layer_of_the_same_name_keeps_it() -> None:
+    names = Names()
+    assert [names.free("fc_requantize"), names.free("fc_requantize")] == ["fc_requantize", "fc_requantize_2"]

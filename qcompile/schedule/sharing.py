@@ -1,0 +1,58 @@
+"""Results of a folded layer that share the lanes that requantize them: a layer of its own behind the sums.
+
+An engine that takes many cycles for its sums needs its requantization, which is wide, once in that time. Where it
+has several results at a time, they go through fewer requantizing lanes one after the other.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+from qcompile.ir import integer
+from qcompile.ir.graph import Graph
+from qcompile.schedule.fold import Folding, divisors, layer_shape
+from qcompile.schedule.partition import Group
+
+_CONTROL = 50  # LUTs of another engine around its datapaths
+
+
+def requantizing_lanes(graph: Graph, group: Group, folding: Folding) -> int | None:
+    """The fewest lanes that keep up with the layer's sums, or None where they cost more than they save."""
+    if not splits(group) or folding.pe == 1:
+        return None
+    shape = layer_shape(graph, group)
+    beats = shape.taps if shape.separate else shape.taps * shape.ins // folding.simd
+    keeping_up = [
+        lanes
+        for lanes in divisors(folding.pe)
+        if folding.pe // lanes <= beats and shape.positions * (shape.outs // lanes) <= folding.cycles
+    ]
+    lanes = keeping_up[0]
+    width = graph.types[group.anchor.name].span.width
+    saved = (folding.pe - lanes) * sum(_lane_luts(node.op, width) for node in group.nodes[1:])
+    return lanes if saved > folding.pe * width + _CONTROL else None
+
+
+def splits(group: Group) -> bool:
+    """Whether the group is sums and a requantization of them."""
+    return len(group.nodes) > 1 and isinstance(group.anchor.op, integer.Conv | integer.MatMul)
+
+
+def split(group: Group) -> tuple[Group, Group]:
+    """The sums, and what requantizes them."""
+    return Group(group.nodes[:1]), Group(group.nodes[1:])
+
+
+def _lane_luts(op: object, width: int) -> float:
+    """About the LUTs of one lane of ``op`` with parameters from ROM, on sums of ``width`` bits."""
+    match op:
+        case integer.Rescale(factor=factors, shift=shifts):
+            if all(factor.bit_count() == 1 for factor in factors):
+                return width + 2.0
+            bits = max(factors, key=abs).bit_length() + max(shifts) - min(shifts)
+            return (bits // 2 + 1) * (width + 2.0)
+        case integer.Thresholds():
+            return op.at.shape[1] * (width / 2 + 2)
+        case integer.Lookup():
+            return float(prod(op.table.shape[1:])) / 16
+    return float(width)
