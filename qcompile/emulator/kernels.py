@@ -12,7 +12,7 @@ from qcompile.emulator.numbers import Numbers, PerChannel, cast, constants, dtyp
 from qcompile.emulator.pooling import max_pool, sum_pool
 from qcompile.ir import integer
 from qcompile.ir.integer import IntegerOp, IntType
-from qcompile.numerics.rounding import Rounding
+from qcompile.numerics.rounding import Rounding, round_array
 from qcompile.numerics.span import union
 
 Kernel = Callable[..., Numbers]
@@ -105,6 +105,23 @@ def rescale(op: integer.Rescale, result: IntType, x: IntType, planar: bool = Fal
     return exact
 
 
+def round_significand(op: integer.RoundSignificand, result: IntType, x: IntType) -> Kernel:
+    if 2 * magnitude(x.span) > 1 << 53:
+
+        def definition(a: Numbers) -> Numbers:
+            return op.evaluate(cast(a, np.dtype(object)))
+
+        return definition
+
+    def kernel(a: Numbers) -> Numbers:
+        value = cast(a, np.dtype(np.float64)) * 2.0**-op.shift
+        _, exponent = np.frexp(value)
+        step = np.exp2(np.maximum(exponent - op.bits, 0))
+        return round_array(value / step, op.rounding) * step
+
+    return kernel
+
+
 def thresholds(op: integer.Thresholds, result: IntType, x: IntType) -> Kernel:
     signs = np.array(op.sign, np.int64)
     base = np.array(op.base, np.int64)
@@ -157,6 +174,7 @@ KERNELS: dict[type[IntegerOp], Callable[..., Kernel]] = {
     integer.Select: select,
     integer.Requantize: requantize,
     integer.Rescale: rescale,
+    integer.RoundSignificand: round_significand,
     integer.Thresholds: thresholds,
     integer.Lookup: lookup,
     integer.Reshape: reshape,

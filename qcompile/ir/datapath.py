@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from qcompile.ir.array import Array
 from qcompile.ir.graph import IRError, Level, Op
-from qcompile.numerics.rounding import Rounding, round_exact
+from qcompile.numerics.rounding import Rounding, round_exact, round_significand
 from qcompile.numerics.span import Span
 
 DATAPATH = Level("datapath")
@@ -169,6 +169,34 @@ class RoundEven(DatapathOp):
 
     def evaluate(self, *operands: int) -> int:
         return round_exact(Fraction(operands[0], 1 << self.amount), Rounding.HALF_EVEN)
+
+
+@DATAPATH.op
+@dataclass(frozen=True)
+class RoundSignificand(DatapathOp):
+    """``a / 2**shift`` rounded to an integer with at most ``bits`` significant bits; ties to even, or up.
+
+    One adder whatever the number of exponents: the leading one decides what is added and which bits are cut.
+    """
+
+    mnemonic: ClassVar[str] = "round_significand"
+    bits: int
+    shift: int
+    half_even: bool = True
+
+    def result_type(self, *operands: Span) -> Span:
+        (x,) = operands
+        if self.bits < 1 or self.shift < 0:
+            raise IRError("needs at least one significant bit and no negative shift")
+        return Span(self.evaluate(x.low), self.evaluate(x.high))
+
+    def evaluate(self, *operands: int) -> int:
+        mode = Rounding.HALF_EVEN if self.half_even else Rounding.HALF_UP
+        return round_significand(Fraction(operands[0], 1 << self.shift), self.bits, mode)
+
+    def largest_drop(self, operand: Span) -> int:
+        """Bits that the largest magnitude loses, those of ``shift`` included; a lone -2**k loses nothing anyway."""
+        return max(self.shift, max(operand.high, ~operand.low).bit_length() - self.bits)
 
 
 @DATAPATH.op

@@ -113,6 +113,12 @@ def _multiplied(finish: Finish, node: str, factors: list[int], offsets: list[int
     return total or build.add("constant_", datapath.Constant(0)), offsets
 
 
+def _round_significand(finish: Finish, op: integer.RoundSignificand, lane: int, node: str, deficit: list[int]) -> str:
+    node = finish.plus(node, deficit, f"deficit{lane}")
+    rounding = datapath.RoundSignificand(op.bits, op.shift, op.rounding is Rounding.HALF_EVEN)
+    return finish.build.add("float_", rounding, node)
+
+
 def _thresholds(finish: Finish, op: integer.Thresholds, lane: int, node: str, deficit: list[int]) -> str:
     build = finish.build
     signs = finish.column(op.sign, lane)
@@ -154,6 +160,7 @@ def _lookup(finish: Finish, op: integer.Lookup, lane: int, node: str, deficit: l
 
 FINISHING: dict[type[integer.IntegerOp], Callable[..., str]] = {
     integer.Rescale: _rescale,
+    integer.RoundSignificand: _round_significand,
     integer.Thresholds: _thresholds,
     integer.Lookup: _lookup,
 }
@@ -193,4 +200,4 @@ def finishes(op: Any) -> bool:
             return steps is not None and finishes(steps)
         case integer.Thresholds():
             return op.step.bit_count() == 1 and op.at.shape[1] <= _MOST_COMPARATORS
-    return isinstance(op, integer.Lookup | integer.Rescale | integer.Maximum)
+    return isinstance(op, integer.Lookup | integer.Rescale | integer.RoundSignificand | integer.Maximum)

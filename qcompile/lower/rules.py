@@ -114,6 +114,11 @@ def _clamped(build: Builder, node: str, low: int, high: int) -> str:
     return build.add("code_", datapath.Clamp(low, high), node)
 
 
+def _round_significand(build: Builder, op: integer.RoundSignificand, x: Lanes) -> Lanes:
+    rounding = datapath.RoundSignificand(op.bits, op.shift, op.rounding is Rounding.HALF_EVEN)
+    return [Term(build.add("float_", rounding, build.value(lane, "exact"))) for lane in x]
+
+
 def _thresholds(build: Builder, op: integer.Thresholds, x: Lanes) -> Lanes:
     result: Lanes = []
     for channel, lane in enumerate(x):
@@ -192,6 +197,7 @@ RULES: dict[type[IntegerOp], Any] = {
     integer.Maximum: _maximum,
     integer.Select: _select,
     integer.Rescale: _rescale,
+    integer.RoundSignificand: _round_significand,
     integer.Thresholds: _thresholds,
     integer.Lookup: _lookup,
     integer.Gather: _gather,

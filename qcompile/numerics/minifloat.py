@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from qcompile.numerics.channels import channel_index
 from qcompile.numerics.quantizer import Quantizer
-from qcompile.numerics.rounding import Rounding, least_reaching, round_array, round_exact
+from qcompile.numerics.rounding import Rounding, least_reaching, round_array, round_significand
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,7 @@ class MiniFloatQuantizer(Quantizer):
 
     def code(self, value: Fraction | int, channel: int = 0) -> int:
         ratio = Fraction(value) / self.scale_of(channel)
-        step = 1 << self._shift(abs(ratio.numerator) // ratio.denominator)
-        code = round_exact(ratio / step, self.rounding) * step
+        code = round_significand(ratio, self.mantissa_bits + 1, self.rounding)
         assert self.low is not None and self.high is not None
         return min(max(code, self.low), self.high)
 

@@ -56,6 +56,13 @@ def round_exact(value: Fraction | int, mode: Rounding) -> int:
             return below + (value < 0)
 
 
+def round_significand(value: Fraction | int, bits: int, mode: Rounding) -> int:
+    """``value`` rounded to an integer with at most ``bits`` significant bits, as floating point with subnormals is."""
+    exact = Fraction(value)
+    excess = max(0, (abs(exact.numerator) // exact.denominator).bit_length() - bits)
+    return round_exact(exact / (1 << excess), mode) << excess
+
+
 def round_array(values: npt.NDArray[np.float64], mode: Rounding) -> npt.NDArray[np.float64]:
     """float64 values below 2**52 in magnitude rounded by ``mode``; exact for the float each one is."""
     match mode:

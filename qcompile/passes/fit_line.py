@@ -48,7 +48,16 @@ def fit_line(steps: Thresholds, domain: Span, clamp: tuple[int, int], rounding: 
         reach_at, reach = np.append(reach_at, low), np.append(reach, bottom)
     if top < clamp[1]:
         stay_at, stay = np.append(stay_at, high), np.append(stay, top + 1)
-    reach_at, reach, stay_at, stay = (_narrowed(a) for a in (reach_at, reach, stay_at, stay))
+    return fit_points((reach_at, reach), (stay_at, stay), steps.sign, rounding)
+
+
+def fit_points(
+    must_reach: tuple[Ints, Ints], must_stay: tuple[Ints, Ints], sign: int, rounding: Rounding
+) -> Line | None:
+    """The line that, of ``sign * x``, gives at least ``must_reach[1]`` at ``must_reach[0]``, and less than
+    ``must_stay[1]`` at ``must_stay[0]``; None where there is none.
+    """
+    reach_at, reach, stay_at, stay = (_narrowed(a) for a in (*must_reach, *must_stay))
     slopes = _slopes((reach_at, reach), (stay_at, stay))
     if slopes is None:
         return None
@@ -62,7 +71,7 @@ def fit_line(steps: Thresholds, domain: Span, clamp: tuple[int, int], rounding: 
                 break  # sorted: none behind it is cheaper
             offset = _offset(factor, shift, rounding, (reach_at, reach), (stay_at, stay))
             if offset is not None:
-                best = Line(steps.sign * factor, offset, shift)
+                best = Line(sign * factor, offset, shift)
                 first_shift = shift if first_shift is None else first_shift
     return best
 

@@ -54,6 +54,10 @@ def _carry_luts(op: object, operands: list[Span], result: Span) -> tuple[int, in
             return operands[0].width - 1, operands[0].width
         case datapath.RoundEven(amount=amount):
             return max(1, amount - 1), operands[0].width
+        case datapath.RoundSignificand():
+            # The carry chain, whose LUTs add what the leading one decides; a LUT for every bit that may be cut.
+            width = operands[0].width + (operands[0].width - 1) // 2 * operands[0].signed
+            return width + result.width, operands[0].width + result.width
     return None
 
 

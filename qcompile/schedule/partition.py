@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from qcompile.ir import integer
 from qcompile.ir.graph import Graph, Node, merge_origins
 
-_ELEMENTWISE = (integer.Rescale, integer.Thresholds, integer.Lookup, integer.Maximum)
+_ELEMENTWISE = (integer.Rescale, integer.RoundSignificand, integer.Thresholds, integer.Lookup, integer.Maximum)
 
 
 @dataclass(frozen=True)

@@ -141,6 +141,7 @@ _ENGINES = {
     "max_pool": ("comparator tree", "one window per cycle"),
     "sum_pool": ("adder tree", "one window per cycle"),
     "rescale": ("requantize", "shift, constant factor and clamp"),
+    "round_significand": ("requantize", "the leading one decides where to round"),
     "thresholds": ("requantize", "comparators"),
     "lookup": ("table", "few input bits"),
     "maximum": ("comparator", "larger of two"),

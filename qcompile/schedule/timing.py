@@ -20,6 +20,8 @@ def delay_ns(node: Node, operands: list[Span], result: Span, model: DelayModel) 
     match node.op:
         case datapath.ShiftAdd() | datapath.AddConstant() | datapath.Negate() | datapath.RoundEven():
             return model.adder_ns(result.width)
+        case datapath.RoundSignificand():
+            return model.adder_ns(widest) + model.logic_ns(3)
         case datapath.AtLeast() | datapath.Greater():
             return model.adder_ns(widest)
         case datapath.Maximum():

@@ -137,6 +137,12 @@ CASES: dict[str, list[Case]] = {
     # Shifts past the width leave the sign, or nothing.
     "shift_right": [case for amount in (1, 3, 11) for case in _unary(datapath.ShiftRight(amount))],
     "round_even": [case for amount in (1, 2, 4, 9) for case in _unary(datapath.RoundEven(amount))],
+    "round_significand": [
+        Case(datapath.RoundSignificand(bits, shift, half_even), (span,))
+        for span in (*NARROW, *MEDIUM, Span(-64, 63), Span(0, 300))
+        for bits, shift in ((1, 0), (3, 0), (2, 1), (4, 3), (3, 9))
+        for half_even in (True, False)
+    ],
     "clamp": list(_clamps()),
     "maximum": [Case(datapath.Maximum(), pair) for pair in _pairs()],
     "at_least": [Case(datapath.AtLeast(value), (span,)) for span in SPANS for value in _constants_around(span)],

@@ -28,6 +28,25 @@ def _booth_digit(op: Any, a: int, *bits: int) -> Fraction:
     return Fraction(digit) * a - (1 if digit < 0 else 0)
 
 
+def _round_significand(op: Any, a: int) -> Fraction:
+    """Of all integers with so few significant bits the nearest; on a tie the one that is an even multiple, or above."""
+    real = a * _power(-op.shift)
+    below = above = Fraction(floor(real))
+    while not _short(below, op.bits):
+        below -= 1
+    while above < real or not _short(above, op.bits):
+        above += 1
+    if real - below != above - real:
+        return below if real - below < above - real else above
+    # Neighbours are multiples of their distance; one of the two is an even one.
+    return below if op.half_even and (below / max(above - below, 1)) % 2 == 0 else above
+
+
+def _short(value: Fraction, bits: int) -> bool:
+    number = abs(int(value))
+    return number == 0 or number // (number & -number) < 2**bits
+
+
 LAWS: dict[str, Callable[..., Fraction]] = {
     "input": lambda op, a: Fraction(a),
     "constant": lambda op: Fraction(op.value),
@@ -37,6 +56,7 @@ LAWS: dict[str, Callable[..., Fraction]] = {
     "add_constant": lambda op, a: Fraction(a) + op.value,
     "shift_right": lambda op, a: Fraction(floor(a * _power(-op.amount))),
     "round_even": lambda op, a: Fraction(round(a * _power(-op.amount))),
+    "round_significand": _round_significand,
     "clamp": lambda op, a: Fraction(sorted((op.low, a, op.high))[1]),
     "maximum": lambda op, a, b: Fraction(sorted((a, b))[1]),
     "at_least": lambda op, a: Fraction(a not in range(min(a, op.value - 1), op.value)),

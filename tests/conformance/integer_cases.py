@@ -190,6 +190,11 @@ RESCALES = [
     ),
     Case("constant", integer.Rescale((0, 1), (40, 0), (2, 9), -5, 20), (Operand((2,), BYTE),), hardware=False),
 ]
+ROUND_SIGNIFICANDS = [
+    Case("ties to even", integer.RoundSignificand(3, 1), (Operand((4, 2), BYTE),)),
+    Case("ties up", integer.RoundSignificand(2, 2, Rounding.HALF_UP), (Operand((2, 1, 3), BYTE),)),
+    Case("of integers", integer.RoundSignificand(1, 0), (Operand((3,), BYTE, shift=(0, 0, 3)),)),
+]
 LEVELS = Array([[-5, -1, 0, 3, 3], [-8, -7, 2, 2, 90], [1, 2, 3, 4, 5]])
 NO_LEVELS = Array(np.zeros((1, 0), np.int64))
 THRESHOLDS = [
@@ -284,6 +289,7 @@ def _wide() -> Iterator[Case]:
             (integer.Rescale((5, -1, 3, 2), (3, top // 4, 0, 1), (4, bits - 5, 0, 7), -top, top), (vector,)),
             (integer.Rescale((3,), (1 << 3,), (5,), -top, top, Rounding.HALF_EVEN), (image,)),
             (integer.Rescale((1,), (0,), (1,), -top, top, Rounding.HALF_EVEN), (vector,)),
+            (integer.RoundSignificand(3, 5), (image,)),
             (integer.Thresholds(Array([[-(1 << 55), -3, 0, 1 << 19, 1 << 33]]), (1, -1, 1, -1), (2,)), (vector,)),
             (integer.Requantize(ScalarFunction((Affine((Q(1, 1 << bits),), (Q(0),)),), EVEN)), (vector,)),
             (integer.Lookup(weights(1, 32), (1 << min(bits, 56)) - 32), (_near(min(bits, 56)),)),
@@ -304,7 +310,7 @@ def _near(bits: int) -> Operand:
 
 
 CASES: list[Case] = [
-    *(*CONVS, *MATMULS, *MAX_POOLS, *SUM_POOLS, *WEIGHTED_SUMS, *MAXIMA, *SELECTS, *RESCALES),
+    *(*CONVS, *MATMULS, *MAX_POOLS, *SUM_POOLS, *WEIGHTED_SUMS, *MAXIMA, *SELECTS, *RESCALES, *ROUND_SIGNIFICANDS),
     *(*THRESHOLDS, *LOOKUPS, *RESHAPES, *GATHERS, *CONCATS, *ARGMAXES, *REQUANTIZES, _output((3,)), _output((2, 2, 2))),
     *_wide(),
 ]

@@ -152,6 +152,21 @@ def _rescale(op: Any, result: Ints, x: Ints) -> Pair:
     return result.ravel().tolist(), meant
 
 
+def _round_significand(op: Any, result: Ints, x: Ints) -> Pair:
+    """The nearest of all numbers with so few significant bits, found by looking at them; ties even, or up."""
+    reals = [Q(value, 2**op.shift) for value in x.ravel().tolist()]
+    reach = int(max(map(abs, reals))).bit_length() + 1
+    magnitudes = sorted({s << e for s in range(2**op.bits) for e in range(reach)})
+    numbers = sorted({sign * m for m in magnitudes for sign in (-1, 1)})
+    meant = []
+    for real in reals:
+        near = min(abs(number - real) for number in numbers)
+        best = [number for number in numbers if abs(number - real) == near]
+        even = [number for number in best if magnitudes.index(abs(number)) % 2 == 0]
+        meant.append(even[0] if op.rounding is Rounding.HALF_EVEN and len(best) > 1 else best[-1])
+    return result.ravel().tolist(), meant
+
+
 def _thresholds(op: Any, result: Ints, x: Ints) -> Pair:
     meant = []
     for place, value in enumerate(x.ravel().tolist()):
@@ -201,6 +216,7 @@ LAWS: dict[str, Callable[..., Pair]] = {
     "select": _select,
     "requantize": _requantize,
     "rescale": _rescale,
+    "round_significand": _round_significand,
     "thresholds": _thresholds,
     "lookup": _lookup,
     "reshape": _unchanged,

@@ -16,7 +16,7 @@ from qcompile.ir.graph import IRError
 from qcompile.numerics.span import Span
 
 EVERY_CASE = [case for cases in CASES.values() for case in cases]
-HELPERS = {"shifted", "passing_sum"}
+HELPERS = {"shifted", "passing_sum", "half", "by_binade"}
 """Macros that other macros use."""
 
 

@@ -35,6 +35,7 @@ FAULTS: dict[str, tuple[str, str]] = {
     "add_constant": ('"-" if n.op.value < 0 else "+"', '"+" if n.op.value < 0 else "-"'),
     "shift_right": ('">>>" if n.signed else ">>"', '">>"'),
     "round_even": ("- 1, 2)", ", 2)"),
+    "round_significand": (") & (", ") | ("),
     "clamp": ("({{ n.inputs[0] }} < {{ n.literal(n.op.low) }}) ?", "({{ n.inputs[0] }} > {{ n.literal(n.op.low) }}) ?"),
     "maximum": ("> {{ n.inputs[1] }}", "< {{ n.inputs[1] }}"),
     "at_least": (">=", ">"),
@@ -118,6 +119,8 @@ def wrong_operation(op: IntegerOp) -> IntegerOp | None:
             return replace(op, offsets=(offsets[0] + 1, *offsets[1:]))
         case integer.Rescale(rounding=rounding):
             return replace(op, rounding=Rounding.FLOOR if rounding is Rounding.HALF_EVEN else Rounding.HALF_EVEN)
+        case integer.RoundSignificand(bits=bits):
+            return replace(op, bits=bits + 1)
         case integer.Thresholds():
             return replace(op, at=_array(op.at, lambda at: at + 1))
         case integer.Lookup():

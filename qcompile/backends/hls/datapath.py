@@ -98,6 +98,9 @@ def intermediate(op: datapath.DatapathOp, spans: Sequence[Span], result: Span) -
             return union([result, spans[0].scaled(1 << left), spans[1].scaled(1 << right)])
         case datapath.RoundEven(amount=amount):
             return union([spans[0], spans[0] + Span(0, 1 << amount), Span(0, 1 << amount)])
+        case datapath.RoundSignificand():
+            half = 1 << op.largest_drop(spans[0])
+            return union([spans[0], spans[0] + Span(0, half), Span(-half, half), result])
         case datapath.AddConstant(value=value):
             return union([spans[0], result, Span(-abs(value), abs(value))])
         case datapath.Clamp(low=low, high=high):

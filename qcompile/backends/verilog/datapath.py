@@ -19,6 +19,7 @@ _ARITHMETIC = (
     datapath.ShiftLeft,
     datapath.ShiftRight,
     datapath.RoundEven,
+    datapath.RoundSignificand,
     datapath.Clamp,
     datapath.Maximum,
     datapath.Select,
@@ -75,6 +76,44 @@ class _Statement:
             index = span.width - 1
         chosen = f"{plain}[{index}]" if span.width > 1 else plain
         return f"$signed({{1'b0, {chosen}}})" if self.signed else chosen
+
+
+    @property
+    def binades(self) -> list[dict[str, Any]]:
+        """What a `RoundSignificand` does where the operand has so many bits, the largest magnitudes first.
+
+        ``reached``: the condition, empty for the last; ``drop``: bits that are cut; ``odd``: the bit above them.
+        """
+        op = self.op
+        assert isinstance(op, datapath.RoundSignificand)
+        x, span = self.condition, self.spans[0]
+        top = span.width - 1 - span.signed  # the highest bit of the magnitude
+        found = []
+        for drop in range(op.largest_drop(span), op.shift - 1, -1):
+            first = drop + op.bits - 1
+            above = f"{x}[{top}:{first}]" if span.width > 1 else x
+            if span.signed:
+                above = f"{above} ^ {{{top - first + 1}{{{x}[{span.width - 1}]}}}}"
+            place = min(drop, span.width - 1)
+            odd = "1'b0" if drop >= span.width and not span.signed else (f"{x}[{place}]" if span.width > 1 else x)
+            reached = f"|({above})" if drop > op.shift else ""
+            found.append({"reached": reached, "drop": drop, "odd": odd})
+        return found
+
+    @property
+    def spare(self) -> int:
+        """Bits beyond operand and result that the sum of a `RoundSignificand` needs."""
+        op = self.op
+        assert isinstance(op, datapath.RoundSignificand)
+        operand, result = self.spans[0].width, self.result.width
+        return max(operand, result + op.shift, op.shift + 1) + 1 - max(operand, result)
+
+    def kept(self, drop: int) -> str:
+        """The mask of a sum of a `RoundSignificand` without its lowest ``drop`` bits."""
+        if self.signed:
+            return self.literal(-(1 << drop), self.spare)
+        width = max(self.spans[0].width, self.result.width) + self.spare
+        return self.literal((1 << width) - (1 << drop), self.spare)
 
 
 def _literal(value: int, width: int, signed: bool) -> str:

@@ -10,7 +10,7 @@ from qcompile.ir.integer.boundary import Input, Output
 from qcompile.ir.integer.choice import ArgMax, Maximum, MaxPool, Select
 from qcompile.ir.integer.linear import Conv, MatMul, SumPool, WeightedSum
 from qcompile.ir.integer.moves import Concat, Gather, Reshape
-from qcompile.ir.integer.scalar import Lookup, Requantize, Rescale, Thresholds
+from qcompile.ir.integer.scalar import Lookup, Requantize, Rescale, RoundSignificand, Thresholds
 
 __all__ = [
     "INTEGER",
@@ -31,6 +31,7 @@ __all__ = [
     "Requantize",
     "Rescale",
     "Reshape",
+    "RoundSignificand",
     "Select",
     "SumPool",
     "Thresholds",

@@ -10,7 +10,7 @@ from qcompile.ir.array import Array
 from qcompile.ir.graph import IRError
 from qcompile.ir.integer.base import INTEGER, IntegerOp, Ints, IntType, per_channel
 from qcompile.numerics.function import ScalarFunction
-from qcompile.numerics.rounding import Rounding, round_exact
+from qcompile.numerics.rounding import Rounding, round_exact, round_significand
 from qcompile.numerics.span import Span
 
 
@@ -67,6 +67,32 @@ class Rescale(IntegerOp):
 
     def evaluate(self, *operands: Ints) -> Ints:
         return per_channel(operands[0], self.code)
+
+
+@INTEGER.op
+@dataclass(frozen=True)
+class RoundSignificand(IntegerOp):
+    """``x / 2**shift`` as an integer with at most ``bits`` significant bits: the code of a minifloat.
+
+    ``rounding`` is HALF_EVEN or HALF_UP.
+    """
+
+    mnemonic: ClassVar[str] = "round_significand"
+    bits: int
+    shift: int
+    rounding: Rounding = Rounding.HALF_EVEN
+
+    def code(self, value: int) -> int:
+        return round_significand(Fraction(value, 1 << self.shift), self.bits, self.rounding)
+
+    def result_type(self, *operands: IntType) -> IntType:
+        (x,) = operands
+        if self.rounding not in (Rounding.HALF_EVEN, Rounding.HALF_UP) or self.bits < 1 or self.shift < 0:
+            raise IRError("rounding must be HALF_EVEN or HALF_UP, bits positive, shift non-negative")
+        return IntType(x.shape, tuple(Span(self.code(s.low), self.code(s.high)) for s in x.spans))
+
+    def evaluate(self, *operands: Ints) -> Ints:
+        return per_channel(operands[0], lambda value, _: self.code(value))
 
 
 @INTEGER.op
