@@ -10,6 +10,15 @@ from amaranth.lib.memory import Memory
 
 from ._counter import counter
 
+_LUTS_PER_BLOCK = 64  # what a block RAM is worth: a ROM of more LUTs for each of its blocks becomes block RAM
+_BLOCK = (512, 36)  # words and bits of a block, in the shape that is widest
+
+
+def in_block_ram(words: int, width: int) -> bool:
+    """Whether `rom_verilog` asks synthesis for block RAM: not where a few LUTs (64 words of a bit each) do."""
+    blocks = -(-words // _BLOCK[0]) * -(-width // _BLOCK[1])
+    return -(-words // 64) * width > _LUTS_PER_BLOCK * blocks
+
 
 def read_in_sequence(m: Module, name: str, words: Sequence[int], width: int, step: Any, module: str | None) -> Any:
     """The first word after the first step, the next after the second, and so on: block RAM with synchronous read.
@@ -47,7 +56,8 @@ def _rom_lines(module: str, words: Sequence[int], width: int, about: str) -> Ite
         yield f"// {line}".rstrip() + "\n"
     yield f"module {module} (\n  input  wire clk,\n  input  wire enable,\n"
     yield f"  input  wire [{address_width - 1}:0] address,\n  output reg  [{width - 1}:0] word\n);\n"
-    yield f"  reg [{width - 1}:0] words [0:{len(words) - 1}];\n\n"
+    style = '(* rom_style = "block" *) ' if in_block_ram(len(words), width) else ""
+    yield f"  {style}reg [{width - 1}:0] words [0:{len(words) - 1}];\n\n"
     yield "  always @(posedge clk)\n    if (enable) word <= words[address];\n\n  initial begin\n"
     for place, word in enumerate(words):
         yield f"    words[{place}] = {width}'h{word:0{digits}x};\n"

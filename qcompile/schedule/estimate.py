@@ -12,9 +12,9 @@ from qcompile.schedule.design import Datapath, Design, Memory
 from qcompile.schedule.trace import folded_scan, window_scan
 from qcompile.targets import BRAM18_BITS, Family, Target
 from qcompile_hdl.fifo import StreamFifo
+from qcompile_hdl.rom import in_block_ram
 from qcompile_hdl.window_scan import WindowScan
 
-_SMALL_ROM = 128  # words; a ROM of more is block RAM
 _BLOCK_COST = 129  # LUTs that memory_libmap sets a block RAM equal to (techlibs/xilinx/brams_xcu.txt)
 _MERGED = {6: 0.1, 4: 0.5}  # more LUTs where two adders become a sum of three, by the LUT's inputs
 _ROM_BITS = 1 << 14  # a registered table of at least that becomes block RAM
@@ -178,8 +178,8 @@ def _engine(design: Design, op: hardware.FoldedEngine, operands: list[hardware.S
 
 def _rom(memory: Memory, target: Target) -> Cost:
     depth = len(memory.words)
-    if depth <= _SMALL_ROM:
-        return Cost(lut=memory.width * max(1.0, depth / 64) * 0.6, ff=memory.width)
+    if not in_block_ram(depth, memory.width):
+        return Cost(lut=memory.width * max(1.0, 1.2 * depth / 64), ff=memory.width)
     return Cost(bram18=_bram18(depth, memory.width, target))
 
 
