@@ -16,7 +16,7 @@ from qcompile.report.schema import INPUT, SCHEMA_VERSION
 from qcompile.schedule.design import Design, Layer
 from qcompile.schedule.estimate import Cost, layer_costs
 from qcompile.schedule.occupancy import occupancy
-from qcompile.schedule.trace import initiation_interval, trace
+from qcompile.schedule.trace import engine_latency, initiation_interval, trace
 from qcompile.targets import Target, fit
 from qcompile.version import VERSION
 
@@ -89,9 +89,8 @@ def _layer(
             case hardware.SlidingWindow() | hardware.Collect() | hardware.SumBeats():
                 latency += node.op.needed(0) + 1
             case hardware.FoldedEngine(vector=vector):
-                latency += (
-                    vector + design.datapaths[node.op.partial].latency + design.datapaths[node.op.finish].latency + 3
-                )
+                latencies = {name: path.latency for name, path in design.datapaths.items()}
+                latency += vector - 1 + engine_latency(node.op, latencies)
             case _:
                 latency += 1
     product = next((node for node in nodes if isinstance(node.op, integer.Conv | integer.MatMul)), None)

@@ -95,6 +95,8 @@ def _xnor(build: Builder, x: Sequence[str], column: npt.NDArray[np.int64], resul
 
 def count_ones(build: Builder, bits: Sequence[str]) -> str:
     """A popcount of tables of six bits and adders between them: about one LUT6 per bit."""
+    if not bits:
+        return build.add("constant_", datapath.Constant(0))
     counts = [
         build.add("count_", datapath.CountOnes(), *bits[k : k + 6]) if len(bits[k : k + 6]) > 1 else bits[k]
         for k in range(0, len(bits), 6)

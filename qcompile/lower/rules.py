@@ -158,8 +158,11 @@ def _lookup(build: Builder, op: integer.Lookup, x: Lanes) -> Lanes:
     result: Lanes = []
     for channel, lane in enumerate(x):
         node = build.value(lane, "index")
-        span = build.spans[node]
         row = op.table.values[channel % op.table.shape[0]]
+        reachable = Span(op.low, op.low + len(row) - 1)
+        if not reachable.holds(build.spans[node]):  # a stream whose lanes are all as wide as the widest
+            node = build.add("index_", datapath.Clamp(reachable.low, reachable.high), node)
+        span = build.spans[node]
         table = Array(row[span.low - op.low : span.high - op.low + 1])
         result.append(Term(build.add("code_", datapath.Lookup(table, span.low), node)))
     return result

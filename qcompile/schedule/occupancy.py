@@ -33,12 +33,13 @@ def occupancy(design: Design, timing: Mapping[str, Timing]) -> dict[str, Occupan
         assert isinstance(op, hardware.HardwareOp)
         if isinstance(op, hardware.Input | hardware.Output):
             continue
-        arrives = min(int(timing[name].cycle[0]) for name in node.inputs)
+        outside = [name for name in node.inputs if getattr(graph.by_name[name].op, "layer", None) != op.layer]
         cycle = timing[node.name].cycle
         busy = cycles_per_frame(op, graph.types[node.name].beats)
         before = found.get(op.layer)
+        arrives = [int(timing[name].cycle[0]) for name in outside] + ([] if before is None else [before.start])
         found[op.layer] = Occupancy(
-            start=arrives if before is None else min(arrives, before.start),
+            start=min(arrives),
             first=int(cycle[0]),  # of the layer's last component, whose beats leave it
             last=int(cycle[-1]),
             busy=busy if before is None else max(busy, before.busy),

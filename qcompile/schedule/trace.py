@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from qcompile.ir import hardware
 from qcompile.ir.graph import Graph
+from qcompile_hdl.fifo import StreamFifo
 from qcompile_hdl.folded_scan import FoldedScan, Order
 from qcompile_hdl.window_scan import WindowScan
 
@@ -55,7 +56,7 @@ def trace(graph: Graph, latencies: Mapping[str, int] = MappingProxyType({})) -> 
         if isinstance(op, hardware.Input):
             timing[node.name] = Timing(np.arange(beats), 0)
             continue
-        last = operand_beats(op, beats) - 1
+        needed = operand_beats(op, beats)
         pace = np.arange(beats)
         match op:
             case hardware.SlidingWindow():
@@ -63,20 +64,31 @@ def trace(graph: Graph, latencies: Mapping[str, int] = MappingProxyType({})) -> 
                 pace = np.array([scan.step_of(k) for k in range(beats)])
                 latency = 1 if op.window.kernel[0] == 1 else 2  # without line memory nothing waits for a read
             case hardware.FoldedWindow():
-                latency = 3
+                latency = 2
+            case hardware.Fifo(depth=depth):
+                latency = 1 if depth <= StreamFifo.DISTRIBUTED_DEPTH else 2
             case hardware.FoldedEngine(vector=vector):
                 pace = pace * vector
-                latency = latencies.get(op.partial, 0) + latencies.get(op.finish, 0) + 3
+                latency = engine_latency(op, latencies)
             case hardware.Pipeline():
                 latency = op.latency
             case _:
                 latency = 0 if isinstance(op, hardware.Output) else 1
-        arrival = np.max([s.cycle[last] for s in sources], axis=0) + latency
+        arrival = np.max([s.cycle[needed - 1] for s in sources], axis=0) + latency
+        ahead = int((needed == 0).sum())  # padding before the first operand holds nothing up
+        arrival[:ahead] = -beats
         if isinstance(op, hardware.FoldedEngine):
             arrival = arrival + (np.arange(beats) % op.repeats) * op.vector
         cycle = np.maximum.accumulate(arrival - pace) + pace
+        cycle[:ahead] = cycle[ahead] - np.arange(ahead, 0, -1)
         timing[node.name] = Timing(cycle, max(s.latency for s in sources) + latency)
     return timing
+
+
+def engine_latency(op: hardware.FoldedEngine, latencies: Mapping[str, int]) -> int:
+    """Cycles from the last word of a vector to its result: a word register, a replay memory, a running sum."""
+    sums, replays = op.vector > 1, op.vector > 1 and op.repeats > 1
+    return 1 + replays + latencies.get(op.partial, 0) + sums + latencies.get(op.finish, 0)
 
 
 def needs(graph: Graph, source: str, ahead: bool = False) -> dict[str, npt.NDArray[np.int64]]:
@@ -91,7 +103,7 @@ def needs(graph: Graph, source: str, ahead: bool = False) -> dict[str, npt.NDArr
         operands = [needed[name] for name in node.inputs if name in needed]
         if operands:
             assert isinstance(node.op, hardware.HardwareOp)
-            last = operand_beats(node.op, types[node.name].beats) - 1
+            last = np.maximum(operand_beats(node.op, types[node.name].beats), 1) - 1
             if ahead and isinstance(node.op, hardware.FoldedWindow):
                 row = node.op.width * node.op.folds * node.op.window.strides[0]
                 last = np.minimum(last + row, types[node.inputs[0]].beats - 1)
@@ -124,7 +136,7 @@ def _folded_window_beats(op: hardware.FoldedWindow) -> npt.NDArray[np.int64]:
     at = (row[:, None, :, None, None] * op.width + column[None, :, None, :, None]) * op.folds + np.arange(op.folds) + 1
     inside = (row >= 0) & (row < op.height)
     within = (column >= 0) & (column < op.width)
-    at = np.where(inside[:, None, :, None, None] & within[None, :, None, :, None], at, 1)
+    at = np.where(inside[:, None, :, None, None] & within[None, :, None, :, None], at, 0)
     if op.order == "channel":
         at = at.transpose(0, 1, 4, 2, 3)
     return np.maximum.accumulate(at.ravel())
