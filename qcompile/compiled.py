@@ -15,7 +15,7 @@ from qcompile.backends import hls as hls_backend
 from qcompile.backends.amaranth import Rtl
 from qcompile.emulator import Emulator
 from qcompile.errors import Diagnostic, fail
-from qcompile.handover import Block, describe, handover_files, vector_files
+from qcompile.handover import Block, Codec, codec, describe, handover_files, vector_files
 from qcompile.ir import integer
 from qcompile.ir.graph import Graph
 from qcompile.ir.text import print_graph
@@ -336,17 +336,25 @@ class Compiled:
         vectors = self._golden_vectors()
         if hardware.rtl is not None:
             files |= {f"rtl/{name}": text for name, text in hardware.rtl.files.items()}
-            files |= handover_files(self._block(hardware, hardware.rtl), *vectors)
+            files |= handover_files(self._block(), self._codec(), self.report["layers"], *vectors)
         if self._writes_hls:
             project = self.hls().files | vector_files(*vectors)
             files |= {f"hls/{name}": text for name, text in project.items()}
         return files
 
-    def _block(self, hardware: Hardware, rtl: Rtl) -> Block:
+    def _codec(self) -> Codec:
+        source, sink = self.emulator.inputs[0].op, self.emulator.outputs[0].op
+        assert isinstance(source, integer.Input) and isinstance(sink, integer.Output)
+        return codec(source, sink, self.outputs[0])
+
+    def _block(self) -> Block:
+        """The interface of the RTL: ports, streams, timing."""
+        hardware = self.hardware
+        assert hardware is not None and hardware.rtl is not None
         digest = hashlib.sha256(print_graph(self.integer_graph).encode()).digest()
         return describe(
             hardware.design,
-            rtl,
+            hardware.rtl,
             hardware.target,
             self.report["totals"],
             version=VERSION,

@@ -8,74 +8,11 @@ from functools import cached_property
 from typing import Any
 
 from qcompile.backends.amaranth import Pins, Rtl
-from qcompile.ir.hardware import Stream
+from qcompile.handover.ports import Bus, Port, ports_of
 from qcompile.schedule import Design
 from qcompile.targets import Target
 
 _LEAST_PATIENCE = 10_000
-
-
-@dataclass(frozen=True)
-class Field:
-    """One value of a beat: bits ``low`` to ``high`` of TDATA, two's complement where ``signed``."""
-
-    index: int
-    low: int
-    width: int
-    signed: bool
-
-    @property
-    def high(self) -> int:
-        return self.low + self.width - 1
-
-    @property
-    def place(self) -> str:
-        """As Verilog selects it."""
-        return f"[{self.high}:{self.low}]" if self.width > 1 else f"[{self.low}]"
-
-
-@dataclass(frozen=True)
-class Bus:
-    """One side of a block: ``beats`` per frame, each with the values ``fields`` in ``bits`` of TDATA.
-
-    ``width`` bits are used; those above are ignored at the input and 0 at the output.
-    """
-
-    beats: int
-    fields: tuple[Field, ...]
-
-    @staticmethod
-    def of(stream: Stream) -> Bus:
-        fields, low = [], 0
-        for index, span in enumerate(stream.lanes):
-            fields.append(Field(index, low, span.width, span.signed))
-            low += span.width
-        return Bus(stream.beats, tuple(fields))
-
-    @property
-    def width(self) -> int:
-        return sum(field.width for field in self.fields)
-
-    @property
-    def bytes(self) -> int:
-        """Of one beat."""
-        return -(-self.width // 8)
-
-    @property
-    def bits(self) -> int:
-        return 8 * self.bytes
-
-    @property
-    def values(self) -> int:
-        """Of one frame."""
-        return self.beats * len(self.fields)
-
-    @property
-    def uniform(self) -> Field | None:
-        """The first field where all have its width and sign, so that field k begins at bit ``k * width``."""
-        first = self.fields[0]
-        same = all(f.width == first.width and f.signed == first.signed for f in self.fields)
-        return first if same else None
 
 
 @dataclass(frozen=True)
@@ -93,11 +30,19 @@ class Block:
     clock_mhz: float
     input: Bus
     output: Bus
-    pins: Pins
-    latency_cycles: int
-    interval_cycles: int
-    files: tuple[str, ...]
-    fingerprint: int
+    pins: Pins = Pins()  # noqa: RUF009
+    latency_cycles: int = 0
+    interval_cycles: int = 0
+    files: tuple[str, ...] = ()
+    fingerprint: int = 0
+
+    @property
+    def input_port(self) -> str:
+        return "s_axis_tdata"
+
+    @property
+    def output_port(self) -> str:
+        return "m_axis_tdata"
 
     @property
     def period_ns(self) -> float:
@@ -109,14 +54,13 @@ class Block:
         return _LEAST_PATIENCE + 8 * (self.latency_cycles + self.interval_cycles)
 
     @cached_property
+    def ports(self) -> tuple[Port, ...]:
+        return ports_of(self.pins, self.input, self.output)
+
+    @property
     def connections(self) -> tuple[tuple[str, str], ...]:
         """Port and the testbench's signal, for every port."""
-        return (
-            ("aclk", "clock"),
-            ("aresetn", "aresetn"),
-            *((f"s_axis_t{name}", f"in_{name}") for name in ("data", "valid", "ready", "last")),
-            *((f"m_axis_t{name}", f"out_{name}") for name in ("data", "valid", "ready", "last")),
-        )
+        return tuple((port.name, port.signal) for port in self.ports if port.signal)
 
 
 def describe(

@@ -25,13 +25,14 @@ class Written:
         return self.compiled.hardware.top
 
 
-def written(folder: Path, **options) -> Written:
-    """The digits network with three layers, few bits and no search: seconds."""
+def written(folder: Path, model: str = "digits_mlp", **options) -> Written:
+    """A network for digits with few bits, compiled without search and written: seconds."""
     with np.load(EXAMPLES / "digits.npz") as arrays:
         images = arrays["x_calib"]
-    bits = {"weights": "fixed:3", "activations": "fixed:4", "effort": 0}
+    quantized = "qdq" in model
+    bits = {} if quantized else {"weights": "fixed:3", "activations": "fixed:4"}
     compiled = qcompile.compile(
-        EXAMPLES / "digits_mlp.onnx", target="ultra96", calibration=images, **{**bits, **options}
+        EXAMPLES / f"{model}.onnx", target="ultra96", calibration=images, **{"effort": 0, **bits, **options}
     )
     compiled.write(folder)
     return Written(compiled, folder, images[:16])

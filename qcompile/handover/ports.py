@@ -1,0 +1,110 @@
+"""Buses and ports: what lies where on each side of a block."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qcompile.backends.amaranth import Pins
+from qcompile.ir.hardware import Stream
+
+
+@dataclass(frozen=True)
+class Field:
+    """One value of a beat: bits ``low`` to ``high`` of TDATA, two's complement where ``signed``."""
+
+    index: int
+    low: int
+    width: int
+    signed: bool
+
+    @property
+    def high(self) -> int:
+        return self.low + self.width - 1
+
+    @property
+    def type(self) -> str:
+        return f"{'signed' if self.signed else 'unsigned'}, {self.width} bit{'s' if self.width > 1 else ''}"
+
+    @property
+    def place(self) -> str:
+        """As Verilog selects it."""
+        return f"[{self.high}:{self.low}]" if self.width > 1 else f"[{self.low}]"
+
+
+@dataclass(frozen=True)
+class Bus:
+    """One side of a block: ``beats`` per frame, each with the values ``fields`` in ``bits`` of TDATA.
+
+    ``width`` bits are used; those above are ignored at the input and 0 at the output.
+    """
+
+    beats: int
+    fields: tuple[Field, ...]
+
+    @staticmethod
+    def of(stream: Stream) -> Bus:
+        fields, low = [], 0
+        for index, span in enumerate(stream.lanes):
+            fields.append(Field(index, low, span.width, span.signed))
+            low += span.width
+        return Bus(stream.beats, tuple(fields))
+
+    @property
+    def width(self) -> int:
+        return sum(field.width for field in self.fields)
+
+    @property
+    def bytes(self) -> int:
+        """Of one beat."""
+        return -(-self.width // 8)
+
+    @property
+    def bits(self) -> int:
+        return 8 * self.bytes
+
+    @property
+    def values(self) -> int:
+        """Of one frame."""
+        return self.beats * len(self.fields)
+
+    @property
+    def uniform(self) -> Field | None:
+        """The first field where all have its width and sign, so that field k begins at bit ``k * width``."""
+        first = self.fields[0]
+        same = all(f.width == first.width and f.signed == first.signed for f in self.fields)
+        return first if same else None
+
+
+@dataclass(frozen=True)
+class Port:
+    """A pin of the top module. ``bus`` and ``role`` are its place in a standard interface, as in ("s_axis", "TDATA");
+    ``signal`` is what the testbench connects.
+    """
+
+    name: str
+    direction: str
+    bits: int
+    meaning: str
+    bus: str
+    role: str
+    signal: str = ""
+
+
+def ports_of(pins: Pins, source: Bus, sink: Bus) -> tuple[Port, ...]:
+    """Every port of a top module with these ``pins``."""
+    ports = [
+        Port("aclk", "in", 1, "clock, rising edge", "aclk", "CLK", "clock"),
+        Port("aresetn", "in", 1, "reset, active low, synchronous", "aresetn", "RST", "aresetn"),
+    ]
+    return (*ports, *_axi_stream("s_axis", "in", source), *_axi_stream("m_axis", "out", sink))
+
+
+def _axi_stream(prefix: str, way: str, bus: Bus) -> list[Port]:
+    back = "out" if way == "in" else "in"
+    last = "the last beat of a frame" if way == "out" else "for the bus; not looked at"
+    return [
+        Port(f"{prefix}_tdata", way, bus.bits, "a beat's values", prefix, "TDATA", f"{way}_data"),
+        Port(f"{prefix}_tvalid", way, 1, "a beat is there", prefix, "TVALID", f"{way}_valid"),
+        Port(f"{prefix}_tready", back, 1, "it may move", prefix, "TREADY", f"{way}_ready"),
+        Port(f"{prefix}_tlast", way, 1, last, prefix, "TLAST", f"{way}_last"),
+    ]
