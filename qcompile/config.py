@@ -5,9 +5,13 @@
 weights = "fixed:4"
 activations = "fixed:6"
 formats = "auto"                     # or "as-is"
-scales = "pow2"                      # or "free"
+scales = "pow2"                      # or "free", "dyadic"
 weight_range = "output"              # or "minmax", "mse"
-activation_range = "percentile:99.9" # or "minmax", "mse"
+activation_range = "percentile:99.9" # or "minmax", "mse", "kl"
+weight_rounding = "gptq+comq"        # or "nearest", "gptq", "comq", "adaround"
+equalize = true                      # weight ranges alike between layers
+smooth = 0.5                         # outliers of activations move into weights
+propagate = 0.5                      # weights make up for their rounded operands
 bias_correction = true
 output = "accumulator"               # or a format
 rounding = "half_up"
@@ -156,6 +160,12 @@ def _positive(value: Any, where: str) -> float:
     return float(value)
 
 
+def _share(value: Any, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise _wrong(where, value, "a number from 0 to 1")
+    return float(value)
+
+
 def _rounding(value: Any, where: str) -> Rounding:
     try:
         return Rounding(value)
@@ -180,6 +190,10 @@ _SECTIONS: dict[str, dict[str, _Rule]] = {
         "scales": _word,
         "weight_range": _word,
         "activation_range": _word,
+        "weight_rounding": _word,
+        "equalize": _flag,
+        "smooth": _share,
+        "propagate": _share,
         "bias_correction": _flag,
         "output": _output,
         "rounding": _rounding,

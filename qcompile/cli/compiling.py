@@ -17,6 +17,8 @@ from qcompile.errors import Collector, fail
 from qcompile.ir.graph import Graph
 from qcompile.ir.text import print_graph
 from qcompile.output import check_folder
+from qcompile.quantize.options import SCALES
+from qcompile.quantize.rounding import ROUNDINGS
 from qcompile.report import render_text, to_json
 from qcompile.report.text import verdict_lines
 from qcompile.synth import require_yosys
@@ -96,6 +98,13 @@ def format_options(made: Parser) -> None:
         "--residuals", metavar="FORMAT", help="round what a quantized file leaves real between its quantizers"
     )
     how.add_argument("--constants", metavar="FORMAT", help="round the constants that such results are computed with")
+    how.add_argument("--scales", choices=SCALES, help="pow2: rescaling is a shift (default: pow2)")
+    how.add_argument("--weight-rounding", choices=ROUNDINGS, help="how weights are rounded (default: nearest)")
+    how.add_argument("--equalize", action="store_true", help="weight ranges of neighbouring layers become alike")
+    how.add_argument(
+        "--smooth", metavar="SHARE", type=float, help="outliers of activations move into weights, as in 0.5"
+    )
+    how.add_argument("--propagate", metavar="SHARE", type=float, help="weights make up for rounded operands, as in 0.5")
     how.add_argument("--calibrate", metavar="FILE", help=".npy, .npz or .npz:NAME of typical inputs")
     how.add_argument("--input-format", metavar="FORMAT", help="grid of an input that a quantized file leaves real")
     how.add_argument(
@@ -187,6 +196,11 @@ def chosen_options(args: Any, found: Collector) -> dict[str, Any]:
         "weights": args.weights,
         "activations": args.activations,
         "formats": args.formats,
+        "scales": args.scales,
+        "weight_rounding": args.weight_rounding,
+        "equalize": args.equalize or None,
+        "smooth": args.smooth,
+        "propagate": args.propagate,
         "residuals": args.residuals,
         "constants": args.constants,
         "config": args.config,

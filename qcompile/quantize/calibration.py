@@ -65,8 +65,9 @@ def calibrate(
     walk = Walk(graph)
     for node in graph.nodes:
         position = weights_position(graph, node, constants)
-        if position is not None and options.weight_range == "output":
-            found = operand_moments(node, position, walk.values[node.inputs[1 - position]], options.bias_correction)
+        if position is not None and (options.weight_range == "output" or options.weight_rounding != "nearest"):
+            x = walk.values[node.inputs[1 - position]]
+            found = operand_moments(node, position, x, x, options.bias_correction)
             moments |= {} if found is None else {node.name: found}
         value = walk.visit(node, samples)
         if node.name in places:
@@ -78,8 +79,8 @@ def calibrate(
     return Calibration(quantizers, means, moments)
 
 
-def operand_moments(node: Node, position: int, x: Reals, centred: bool) -> Reals | None:
-    """Mean of v·vᵀ over the vectors v that a layer multiplies with a row of its weights: [groups, in, in].
+def operand_moments(node: Node, position: int, x: Reals, y: Reals, centred: bool) -> Reals | None:
+    """Mean of u·vᵀ over the vectors u of ``x`` and v of ``y`` that a layer multiplies with its rows: [groups, in, in].
 
     ``centred``: about their mean, for a layer whose mean error bias correction removes. From evenly spread
     samples if there are many; None for layers too wide to be worth it.
@@ -88,10 +89,14 @@ def operand_moments(node: Node, position: int, x: Reals, centred: bool) -> Reals
     if vectors.shape[2] > _WIDEST:
         return None
     step = -(-len(x) * vectors.shape[1] // _VECTORS)
-    vectors = operand_vectors(node, position, x[::step])
-    if centred:
-        vectors = vectors - vectors.mean(axis=1, keepdims=True)
-    return np.matmul(vectors.transpose(0, 2, 1), vectors) / vectors.shape[1]
+
+    def spread(samples: Reals) -> Reals:
+        vectors = operand_vectors(node, position, samples[::step])
+        return vectors - vectors.mean(axis=1, keepdims=True) if centred else vectors
+
+    left = spread(x)
+    right = left if y is x else spread(y)
+    return np.matmul(left.transpose(0, 2, 1), right) / left.shape[1]
 
 
 def operand_vectors(node: Node, position: int, x: Reals) -> Reals:

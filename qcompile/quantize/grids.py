@@ -15,12 +15,15 @@ from qcompile.quantize.options import LayerFormats, QuantizeOptions
 from qcompile.quantize.placement import LAYOUT, Place
 from qcompile.quantize.ranges import (
     integer_grid,
+    least_divergence_scale,
     least_error_scale,
     minmax_scale,
     percentile_scale,
     power_of_two,
     weight_scales,
 )
+
+_RULES = {"minmax": minmax_scale, "mse": least_error_scale, "kl": least_divergence_scale}
 
 
 def layer_formats(options: QuantizeOptions, names: tuple[str, ...]) -> tuple[Format, Format]:
@@ -46,7 +49,8 @@ def activation_quantizer(place: Place, values: Reals, options: QuantizeOptions) 
     source = place.owner.op if isinstance(place.owner.op, Input) else None
     if place.non_negative or (source is not None and float(values.min()) >= 0):
         chosen = chosen.as_unsigned()
-    pow2 = options.scales == "pow2"
+    # Dyadic scales are those of weights: their quotient by another one would not be dyadic.
+    scales = "free" if options.scales == "free" else "pow2"
     if chosen.frac is not None:
         scale = power_of_two(-chosen.frac)
     elif (
@@ -57,10 +61,9 @@ def activation_quantizer(place: Place, values: Reals, options: QuantizeOptions) 
         scale, span = exact
         return Quantizer((scale,), low=span.low, high=span.high, rounding=options.rounding)
     elif options.percentile is not None:
-        scale = percentile_scale(values, chosen, options.percentile, pow2)
+        scale = percentile_scale(values, chosen, options.percentile, scales)
     else:
-        choose = minmax_scale if options.activation_range == "minmax" else least_error_scale
-        scale = choose(values, chosen, pow2)
+        scale = _RULES[options.activation_range](values, chosen, scales)
     return chosen.quantizer((scale,), options.rounding)
 
 
@@ -87,7 +90,7 @@ def weight_quantizer(
         scales: tuple[Fraction, ...] = (power_of_two(-format.frac),)
     else:
         rows = weight_rows(weights, axis)
-        scales = weight_scales(rows, format, options.weight_range, options.scales == "pow2", shared, moments)
+        scales = weight_scales(rows, format, options.weight_range, options.scales, shared, moments)
     scales = scales[:1] if len(set(scales)) == 1 else scales
     return format.quantizer(scales), axis % weights.ndim if len(scales) > 1 else None
 

@@ -9,8 +9,9 @@ from types import MappingProxyType
 from qcompile.errors import fail
 from qcompile.numerics.formats import Fixed, Format
 from qcompile.numerics.rounding import Rounding
+from qcompile.quantize.rounding import ROUNDINGS
 
-SCALES = ("pow2", "free")
+SCALES = ("pow2", "free", "dyadic")
 FORMATS = ("auto", "as-is")
 WEIGHT_RANGES = ("minmax", "mse", "output")
 _WEIGHTS = Fixed(8, narrow=True)
@@ -36,10 +37,17 @@ class QuantizeOptions:
     keep it instead of getting ``weights``, unless ``overrides`` name a format for their layer; with "as-is" they
     are weights like any other.
     ``scales``: with "pow2" every requantization is a shift, with "free" a constant multiplication (behind
-    weights that keep their grid, their scale decides).
+    weights that keep their grid, their scale decides). With "dyadic" scales of weights have four significant bits
+    and those of activations are powers of two: the constant has at most two or three digits.
     ``weight_range``: "minmax"; "mse", the least squared error of the weights; or "output", the least squared
-    error of the layer's results on the samples. ``activation_range``: "minmax", "mse", or "percentile:P" with
-    P in percent. ``bias_correction``: each layer's mean result on the samples becomes that of the float network.
+    error of the layer's results on the samples. ``activation_range``: "minmax", "mse", "kl" (least divergence), or
+    "percentile:P" with P in percent.
+    ``weight_rounding``: "nearest", or one of the methods that let the layer's results on the samples move least,
+    which `qcompile.quantize.rounding` has. ``equalize``: factors move between layers until their weights have like
+    ranges; ``smooth``: outliers of activations move into weights, as far as this share says (None: not at all).
+    ``propagate``: the share of the error of its rounded operands that each layer's weights make up for.
+    ``bias_correction``: each layer's mean result on the samples becomes that of
+    the float network.
     ``output``: the network's results stay on the exact grid of the last accumulator ("accumulator"), or get a
     format. ``rounding`` is that of activations; weights round half to even. ``overrides`` go by ONNX node name;
     ``input_range`` is where synthetic samples lie. ``input_format`` over that range is the grid of inputs that a
@@ -52,6 +60,10 @@ class QuantizeOptions:
     scales: str = "pow2"
     weight_range: str = "output"
     activation_range: str = "mse"
+    weight_rounding: str = "nearest"
+    equalize: bool = False
+    smooth: float | None = None
+    propagate: float = 0.0
     bias_correction: bool = True
     output: str | Format = "accumulator"
     rounding: Rounding = Rounding.HALF_UP
@@ -64,16 +76,20 @@ class QuantizeOptions:
             ("formats", self.formats, FORMATS),
             ("scales", self.scales, SCALES),
             ("weight_range", self.weight_range, WEIGHT_RANGES),
+            ("weight_rounding", self.weight_rounding, ROUNDINGS),
         ):
             if value not in choices:
                 raise fail("QC505", name, f"{value!r} is not a choice", f"write one of {', '.join(choices)}")
-        if self.activation_range not in ("minmax", "mse") and not self.percentile:
+        if self.activation_range not in ("minmax", "mse", "kl") and not self.percentile:
             raise fail(
                 "QC505",
                 "activation_range",
                 f"{self.activation_range!r} is not a choice",
-                "write minmax, mse, or percentile:P with 50 < P <= 100, as in percentile:99.9",
+                "write minmax, mse, kl, or percentile:P with 50 < P <= 100, as in percentile:99.9",
             )
+        for name, share in (("smooth", self.smooth), ("propagate", self.propagate)):
+            if share is not None and not 0 <= share <= 1:
+                raise fail("QC505", name, f"{share:g} is not a share", "write a number from 0 to 1, as in 0.5")
         if isinstance(self.output, str) and self.output != "accumulator":
             way_out = "write accumulator, or a format as in fixed:16"
             raise fail("QC505", "output", f"{self.output!r} is not a choice", way_out)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from qcompile.errors import Collector
 from qcompile.ir.array import Array
@@ -26,11 +23,13 @@ from qcompile.passes.manager import Pass, PassManager
 from qcompile.passes.naming import fresh_name
 from qcompile.quantize.calibration import (
     Calibration,
+    Walk,
     apply,
     bias_points,
     calibrate,
     channel_axis,
     channel_means,
+    operand_moments,
 )
 from qcompile.quantize.grids import (
     accumulator_scale,
@@ -44,9 +43,12 @@ from qcompile.quantize.grids import (
 from qcompile.quantize.grouping import on_groups
 from qcompile.quantize.options import QuantizeOptions
 from qcompile.quantize.placement import Place, constants_of, find_places, weights_position
+from qcompile.quantize.propagation import compensated
 from qcompile.quantize.ranges import exponent_below, fake_quantize, power_of_two
-from qcompile.quantize.samples import SYNTHETIC_COUNT, as_samples, synthetic_samples
+from qcompile.quantize.rescaling import EqualizeWeights, migrate
+from qcompile.quantize.samples import Samples, calibration_samples
 from qcompile.quantize.structure import find_structure
+from qcompile.quantize.weights import fit_weights
 
 PREPARE: tuple[Pass, ...] = (FoldAffine(), HoistActivation())
 """Passes that a float graph needs before quantizers are placed; `quantize` runs them."""
@@ -55,10 +57,6 @@ TIDY: tuple[Pass, ...] = (CancelQuantize(), HoistQuantize())
 
 _CORRECTION_BITS = 6
 """Bias corrections are multiples of 2^-6 of the result's step: finer ones would only carry noise of the float sums."""
-
-SAMPLE_LIMIT = 1024
-
-Samples = npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]] | None
 
 
 def quantize(
@@ -75,13 +73,16 @@ def quantize(
     values of all samples are held at once. Quantizers that the graph already has stay. The result is a
     function of the arguments alone.
     """
-    graph = (manager or PassManager()).run(graph, PREPARE)
+    manager = manager or PassManager()
+    graph = manager.run(graph, (*PREPARE, EqualizeWeights()) if options.equalize else PREPARE)
     places = find_places(graph)
     _check_overrides(places, options, diagnostics)
     diagnostics.check()
     if not places:
         return graph
-    arrays = _samples(graph, samples, options, diagnostics)
+    arrays = calibration_samples(graph, samples, options, diagnostics)
+    if options.smooth is not None:
+        graph = migrate(graph, arrays, options.smooth).verify()
     calibration = calibrate(graph, arrays, places, options)
     return _Builder(graph, places, calibration, arrays, options).build().verify()
 
@@ -98,49 +99,6 @@ def _check_overrides(places: dict[str, Place], options: QuantizeOptions, diagnos
             "the network has no such layer",
             f'did you mean [layers."{close[0]}"]?' if close else f"the layers are {', '.join(known)}",
         )
-
-
-def _samples(graph: Graph, samples: Samples, options: QuantizeOptions, diagnostics: Collector) -> dict[str, Reals]:
-    inputs = {node.name: node.op for node in graph.nodes if isinstance(node.op, Input)}
-    if samples is None:
-        low, high = options.input_range
-        limits = [op.integer for op in inputs.values() if op.integer is not None]
-        span = f"the integers {limits[0][0]}..{limits[0][1]}" if limits else f"{low:g}..{high:g}"
-        diagnostics.warning(
-            "QC202",
-            graph.name,
-            f"no calibration data: ranges come from {SYNTHETIC_COUNT} synthetic samples, uniform over {span}",
-            "give real samples with --calibrate x.npz, or the inputs' range with input_range = [low, high] "
-            "under [quantize] in qcompile.toml",
-        )
-        return {name: synthetic_samples(op, low, high) for name, op in inputs.items()}
-    if not isinstance(samples, Mapping):
-        if len(inputs) != 1:
-            diagnostics.error(
-                "QC201",
-                graph.name,
-                f"one calibration array for {len(inputs)} inputs",
-                f"give an archive with the arrays {', '.join(inputs)}",
-            )
-            diagnostics.check()
-        samples = dict.fromkeys(inputs, samples)
-    found: dict[str, Reals] = {}
-    for name, op in inputs.items():
-        if name not in samples:
-            diagnostics.error(
-                "QC201", f'input "{name}"', "the calibration data have no such array", f"add an array named {name}"
-            )
-            continue
-        with diagnostics.collecting():
-            found[name] = as_samples(np.asarray(samples[name]), op.shape, f'input "{name}"')
-    counts = {name: len(array) for name, array in found.items()}
-    if len(set(counts.values())) > 1:
-        listed = ", ".join(f"{name} {count}" for name, count in counts.items())
-        diagnostics.error(
-            "QC201", graph.name, f"inputs have different numbers of samples: {listed}", "give each input as many"
-        )
-    diagnostics.check()
-    return {name: array[:: -(-len(array) // SAMPLE_LIMIT)] for name, array in found.items()}
 
 
 class _Builder:
@@ -166,11 +124,15 @@ class _Builder:
         self.values: dict[str, Reals] = {}
         self.renamed: dict[str, str] = {}
         self.scales: dict[str, Fraction] = {}
+        self.tracks = options.bias_correction or options.propagate > 0
+        self.real = Walk(graph)
         self.left = {name: len(users) for name, users in graph.users.items()}
 
     def build(self) -> Graph:
         for node in self.graph.nodes:
             self.visit(node)
+            if self.options.propagate > 0:
+                self.real.visit(node, self.samples)
             for name in set(node.inputs):
                 self.left[name] -= 1
                 if not self.left[name]:
@@ -205,7 +167,7 @@ class _Builder:
 
     def emit(self, node: Node) -> str:
         self.nodes[node.name] = node
-        if not self.options.bias_correction:
+        if not self.tracks:
             return node.name
         match node.op:
             case Input():
@@ -240,18 +202,39 @@ class _Builder:
             quantizer, axis = found.quantizer, found.axis
         else:
             format, _ = layer_formats(self.options, names)
-            shared = accumulated or not by_channel
             moments = self.calibration.moments.get(node.name) if by_channel else None
+            if by_channel and self.options.propagate > 0:
+                values, moments = self.compensated(node, position, values)
+            shared = accumulated or not by_channel
             format = format.fitted(weight_rows(values, axis_out))
             if isinstance(format, Grouped | Planes):
                 values, quantizer, axis = on_groups(values, axis_out, format, self.options, shared)
-                weights = self.constant(f"{held.name}_moved", values, held.origin)
             else:
                 quantizer, axis = weight_quantizer(values, axis_out, format, self.options, shared, moments)
+                if moments is not None and self.options.weight_rounding != "nearest":
+                    scales = None if format.frac is not None else self.options.scales
+                    method = self.options.weight_rounding
+                    values, quantizer = fit_weights(values, axis_out, quantizer, moments, method, scales)
+            if not np.array_equal(values, held.op.value.values):
+                weights = self.constant(f"{held.name}_moved", values, held.origin)
         name = self.emit(Node(self.fresh(f"{held.name}_q"), Quantize(quantizer, axis), (weights,), held.origin))
         inputs = list(node.inputs)
         inputs[position] = name
         return replace(node, inputs=tuple(inputs))
+
+    def compensated(self, node: Node, position: int, values: Reals) -> tuple[Reals, Reals | None]:
+        """The layer's weights moved to make up for its rounded operands, and the second moments of those."""
+        rounded = self.values[node.inputs[1 - position]]
+        real = self.real.values[self.graph.by_name[node.name].inputs[1 - position]]
+        centred = self.options.bias_correction
+        moments = operand_moments(node, position, rounded, rounded, centred)
+        cross = operand_moments(node, position, real, rounded, centred)
+        if moments is None or cross is None:
+            return values, None
+        axis = out_axis(node, position)
+        rows = compensated(weight_rows(values, axis), moments, cross, self.options.propagate)
+        shape = np.moveaxis(values, axis, 0).shape
+        return np.moveaxis(rows.reshape(shape), 0, axis), moments
 
     def accumulates(self, place: Place) -> bool:
         # An input that leaves again has no accumulator.

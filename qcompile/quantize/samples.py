@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qcompile.errors import CompileError, fail
+from qcompile.errors import Collector, CompileError, fail
+from qcompile.ir.graph import Graph
 from qcompile.ir.model import Input, Reals
+from qcompile.quantize.options import QuantizeOptions
 
 SYNTHETIC_COUNT = 64
+SAMPLE_LIMIT = 1024
+
+Samples = npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]] | None
 _PREFERRED = ("x_calib", "calibration", "x", "x_train", "x_test", "input")
 
 
@@ -81,6 +86,55 @@ def load_samples(path: Path, shape: tuple[int, ...], array_name: str | None = No
         f"{count} the input: {held_arrays or 'the archive is empty'}",
         f"name one array of shape {_shape('n', *shape)} or {_shape('n', *_wide(shape))} x_calib",
     )
+
+
+def calibration_samples(
+    graph: Graph, samples: Samples, options: QuantizeOptions, diagnostics: Collector
+) -> dict[str, Reals]:
+    """The samples for every input, at most `SAMPLE_LIMIT`, evenly spread; synthetic ones and a warning without any.
+
+    QC201 where they do not fit.
+    """
+    inputs = {node.name: node.op for node in graph.nodes if isinstance(node.op, Input)}
+    if samples is None:
+        low, high = options.input_range
+        limits = [op.integer for op in inputs.values() if op.integer is not None]
+        span = f"the integers {limits[0][0]}..{limits[0][1]}" if limits else f"{low:g}..{high:g}"
+        diagnostics.warning(
+            "QC202",
+            graph.name,
+            f"no calibration data: ranges come from {SYNTHETIC_COUNT} synthetic samples, uniform over {span}",
+            "give real samples with --calibrate x.npz, or the inputs' range with input_range = [low, high] "
+            "under [quantize] in qcompile.toml",
+        )
+        return {name: synthetic_samples(op, low, high) for name, op in inputs.items()}
+    if not isinstance(samples, Mapping):
+        if len(inputs) != 1:
+            diagnostics.error(
+                "QC201",
+                graph.name,
+                f"one calibration array for {len(inputs)} inputs",
+                f"give an archive with the arrays {', '.join(inputs)}",
+            )
+            diagnostics.check()
+        samples = dict.fromkeys(inputs, samples)
+    found: dict[str, Reals] = {}
+    for name, op in inputs.items():
+        if name not in samples:
+            diagnostics.error(
+                "QC201", f'input "{name}"', "the calibration data have no such array", f"add an array named {name}"
+            )
+            continue
+        with diagnostics.collecting():
+            found[name] = as_samples(np.asarray(samples[name]), op.shape, f'input "{name}"')
+    counts = {name: len(array) for name, array in found.items()}
+    if len(set(counts.values())) > 1:
+        listed = ", ".join(f"{name} {count}" for name, count in counts.items())
+        diagnostics.error(
+            "QC201", graph.name, f"inputs have different numbers of samples: {listed}", "give each input as many"
+        )
+    diagnostics.check()
+    return {name: array[:: -(-len(array) // SAMPLE_LIMIT)] for name, array in found.items()}
 
 
 def synthetic_samples(op: Input, low: float, high: float) -> Reals:

@@ -20,6 +20,10 @@ formats = "as-is"
 scales = "free"
 weight_range = "minmax"
 activation_range = "percentile:99.9"
+weight_rounding = "gptq"
+equalize = true
+smooth = 0.25
+propagate = 1
 bias_correction = false
 output = "fixed:16"
 rounding = "half_even"
@@ -53,6 +57,10 @@ def test_every_key_is_read(tmp_path: Path) -> None:
             scales="free",
             weight_range="minmax",
             activation_range="percentile:99.9",
+            weight_rounding="gptq",
+            equalize=True,
+            smooth=0.25,
+            propagate=1.0,
             bias_correction=False,
             output=Fixed(16),
             rounding=Rounding.HALF_EVEN,
@@ -138,8 +146,8 @@ def test_file_and_command_line_mistakes_are_told_together(tmp_path: Path) -> Non
 
 
 def test_choices_are_checked_too(tmp_path: Path) -> None:
-    assert told(tmp_path, '[quantize]\nscales = "dyadic"\n') == [
-        "error[QC505]: scales: 'dyadic' is not a choice\n  = help: write one of pow2, free"
+    assert told(tmp_path, '[quantize]\nscales = "octal"\n') == [
+        "error[QC505]: scales: 'octal' is not a choice\n  = help: write one of pow2, free, dyadic"
     ]
 
 

@@ -392,7 +392,7 @@ def test_an_override_for_no_layer_offers_the_nearest_name() -> None:
     [
         (
             {"scales": "pow"},
-            "error[QC505]: scales: 'pow' is not a choice\n  = help: write one of pow2, free",
+            "error[QC505]: scales: 'pow' is not a choice\n  = help: write one of pow2, free, dyadic",
         ),
         (
             {"weight_range": "max"},
@@ -401,7 +401,7 @@ def test_an_override_for_no_layer_offers_the_nearest_name() -> None:
         (
             {"activation_range": "percentile:12"},
             "error[QC505]: activation_range: 'percentile:12' is not a choice\n"
-            "  = help: write minmax, mse, or percentile:P with 50 < P <= 100, as in percentile:99.9",
+            "  = help: write minmax, mse, kl, or percentile:P with 50 < P <= 100, as in percentile:99.9",
         ),
         (
             {"output": "logits"},
