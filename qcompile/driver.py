@@ -13,7 +13,7 @@ import numpy.typing as npt
 from qcompile import frontend, targets
 from qcompile.backends.amaranth import emit
 from qcompile.compiled import Compiled, Hardware
-from qcompile.config import load_config
+from qcompile.config import Config, load_config
 from qcompile.errors import Collector, CompileError, Diagnostic, fail
 from qcompile.ir import hardware
 from qcompile.ir.graph import Graph
@@ -114,8 +114,8 @@ def compile(
         graph = manager.run(graph, (chosen.residuals,))
     progress("integerize", None)
     quantized = manager.run(graph, TIDY)
-    meaning = manager.run(quantized, (Integerize(), ShortenSums()))
-    golden = manager.run(meaning, (RealizeRequantize(), CarrySignsAsBits()))
+    meaning = manager.run(quantized, (Integerize(),))
+    golden = manager.run(meaning, (ShortenSums(), RealizeRequantize(), CarrySignsAsBits()))
     top = identifier(name or imported.graph.name).lower()
     names = tuple(output.name for output in imported.outputs)
     compiled = Compiled(model, golden, found.warnings, calibration, labels, emulator_report(imported.graph.name), names)
@@ -130,12 +130,14 @@ def compile(
     after_pass("schedule", design.graph)
     if not report["fits"] and not allow_oversize:
         raise CompileError(_too_large(report, board))
-    progress("emit", None)
+    if backend != NO_BACKEND:
+        progress("emit", None)
     rtl = None if backend in ("hls", NO_BACKEND) else emit(design, top)
     for file, text in ({} if rtl is None else rtl.files).items():
         multipliers = lint_no_multiplier(text)
         assert not multipliers, f"{file}: {multipliers}"
-    compiled.report = {**report, **{k: v for k, v in compiled.report.items() if k in ("warnings", "residuals")}}
+    kept = {key: value for key, value in compiled.report.items() if key in ("warnings", "residuals")}
+    compiled.report = {**report, "asked": _asked(chosen, imported.quantized, fold), **kept}
     compiled.hardware = Hardware(board, design, rtl, top)
     compiled._emulator_kind = emulator
     if backend in ("hls", "both"):
@@ -150,6 +152,14 @@ def estimate(model: Any, **options: Any) -> dict[str, Any]:
     A design that does not fit is an answer here, and no error.
     """
     return compile(model, backend=NO_BACKEND, allow_oversize=True, **options).report
+
+
+def _asked(chosen: Config, quantized: bool, fold: bool) -> dict[str, str]:
+    """The user's choices, the defaults among the formats included, as the report shows them."""
+    formats = {"weights": str(chosen.quantize.weights), "activations": str(chosen.quantize.activations)}
+    rate = {} if chosen.fps is None else {"fps": f"{chosen.fps:,.15g}"}
+    folding = {"fold": "as far as the target makes necessary"} if fold else {}
+    return ({} if quantized else formats) | rate | folding
 
 
 def _scheduled(

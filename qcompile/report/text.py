@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from qcompile.report.figures import duration
 from qcompile.report.table import Column, bar, table
 from qcompile.report.verdict import IMPLEMENTATIONS, shares
 from qcompile.report.verification import verification_rows
@@ -84,10 +85,10 @@ def _speed_line(report: Mapping[str, Any]) -> str:
     if not report.get("target") or not totals.get("ii_cycles"):
         return ""
     clock = totals["clock_mhz"]
-    latency_us = totals["latency_cycles"] / clock
+    latency = duration(totals["latency_cycles"] / clock).replace("µ", "u")  # for any terminal
     return (
         f"speed     {totals['fps']:,.0f} samples/s at {clock:g} MHz; latency {totals['latency_cycles']:,} cycles "
-        f"({latency_us:.3g} us), one sample every {totals['ii_cycles']:,}"
+        f"({latency}), one sample every {totals['ii_cycles']:,}"
     )
 
 

@@ -79,7 +79,7 @@ def test_quiet_prints_the_verdict_alone(driver: FakeDriver, capsys: pytest.Captu
     assert out == (
         "exact     yes: RTL and emulator agree bit for bit on 3 samples\n"
         "error     at most 0.5 against the ONNX model on 3 samples\n"
-        "speed     200,000,000 samples/s at 200 MHz; latency 4 cycles (0.02 us), one sample every 1\n"
+        "speed     200,000,000 samples/s at 200 MHz; latency 4 cycles (20 ns), one sample every 1\n"
     )
     assert err == "warning[QC202]: x: synthetic inputs\n  = help: give --calibrate\n"
 
