@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,9 @@ import numpy.typing as npt
 
 from qcompile.backends import hls as hls_backend
 from qcompile.backends.amaranth import Rtl
+from qcompile.bitstream.build import Bitstream, names_class
+from qcompile.bitstream.build import build as build_bitstream
+from qcompile.bitstream.summary import bitstream_report
 from qcompile.emulator import Emulator
 from qcompile.errors import Diagnostic, fail
 from qcompile.handover import Block, Codec, codec, describe, handover_files, vector_files
@@ -87,6 +90,7 @@ class Compiled:
         self._csim: Csim | None = None
         self._native: Native | None = None
         self._vectors: Vectors | None = None
+        self._bitstream: Bitstream | None = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -304,6 +308,29 @@ class Compiled:
         self.report["synth"] = synth(rtl.files, rtl.top, hardware.target, keep)
         return dict(self.report["synth"])
 
+    def bitstream(self, progress: Callable[[str], None] = lambda stage: None) -> dict[str, Any]:
+        """Places and routes the network behind a serial line; fills ``report["bitstream"]``, and `write` adds the
+        folder ``bitstream``. Minutes for large designs.
+        """
+        hardware = self.hardware
+        if hardware is None or hardware.rtl is None:
+            raise fail(
+                "QC505", "bitstream", "there is no RTL to route", "compile with a target, and a backend with RTL"
+            )
+        design = hardware.design
+        layers = {layer.name: layer.origin for layer in design.layers}
+        self._bitstream = build_bitstream(
+            hardware.rtl,
+            design.streams[1],
+            hardware.target,
+            design.clock_mhz,
+            layers,
+            classifies=names_class(self.integer_graph),
+            progress=progress,
+        )
+        self.report["bitstream"] = bitstream_report(self._bitstream, layers)
+        return dict(self.report["bitstream"])
+
     def _golden_vectors(self) -> Vectors:
         """What was verified, else a few samples, as transfers, and what the emulator makes of them."""
         if self._vectors is None:
@@ -329,6 +356,8 @@ class Compiled:
         }
         if self.hardware is not None:
             files |= self._hardware_files(self.hardware)
+        if self._bitstream is not None:
+            files |= {f"bitstream/{name}": content for name, content in self._bitstream.files.items()}
         write_folder(folder, files)
 
     def _hardware_files(self, hardware: Hardware) -> dict[str, str]:

@@ -121,6 +121,26 @@ RULES: dict[str, Rule] = {
         "image enters one position per cycle, and a window's padding takes cycles too. A higher clock, a smaller "
         "image, or a lower rate remain.",
     ),
+    "QC530": Rule(
+        "no bitstream for this target",
+        "Open tools place and route ECP5, iCE40 and Gowin parts; the demo also needs a board whose serial line is known. "
+        "`qcompile targets` marks these boards. For others the vendor's tool builds the Verilog.",
+    ),
+    "QC531": Rule(
+        "place and route failed",
+        "nextpnr found no place for all cells, or no routes between them. Estimates of resources leave a tenth of the "
+        "part free, but dense designs may need more. Fewer lanes, fewer bits or a larger part help.",
+    ),
+    "QC532": Rule(
+        "clock missed after routing",
+        "The routed design has a path between two registers that takes longer than the clock's period. Registers are "
+        "inserted by a model of the family's delays, and the real ones depend on the placement. The message names the "
+        "layer and the clock that would hold.",
+    ),
+    "QC533": Rule(
+        "clock cannot be made",
+        "The board's PLL makes only certain multiples of the crystal, within the data sheet's limits.",
+    ),
     # 9xx: internal
     "QC901": Rule(
         "verification mismatch",

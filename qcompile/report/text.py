@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from qcompile.report.figures import duration
+from qcompile.report.routed import routed_text
 from qcompile.report.table import Column, bar, table
 from qcompile.report.verdict import IMPLEMENTATIONS, shares
 from qcompile.report.verification import verification_rows
@@ -21,7 +22,7 @@ _RESOURCES = {"lut": "LUT", "ff": "FF", "bram18": "BRAM18", "dsp": "DSP"}
 def render_text(report: Mapping[str, Any]) -> str:
     """The whole report.txt, ending in one newline."""
     parts = [_title(report), _verdict(report), _layers(report), _totals(report)]
-    parts += [_verification(report), _synthesis(report), _warnings(report)]
+    parts += [_verification(report), _synthesis(report), routed_text(report, WIDTH), _warnings(report)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

@@ -2,6 +2,6 @@
 
 from qcompile.targets.catalogue import get, names
 from qcompile.targets.fit import Excess, fit
-from qcompile.targets.target import BRAM18_BITS, DelayModel, Family, Target
+from qcompile.targets.target import BRAM18_BITS, DelayModel, Family, Pins, Target
 
-__all__ = ["BRAM18_BITS", "DelayModel", "Excess", "Family", "Target", "fit", "get", "names"]
+__all__ = ["BRAM18_BITS", "DelayModel", "Excess", "Family", "Pins", "Target", "fit", "get", "names"]

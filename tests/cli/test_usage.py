@@ -31,8 +31,10 @@ HINT = "(`qcompile --help` shows the options)\n"
             "qcompile: there is no pass integerise; did you mean integerize? (`qcompile passes` lists them)\n",
         ),
         ("net.onnx --target none --synth", "qcompile: --synth measures hardware, and --target none builds none\n"),
+        ("net.onnx --target none --bitstream", "qcompile: --bitstream is for a board, and --target none builds no hard"),
+        ("net.onnx --target icebreaker --backend hls --bitstream", "qcompile: --bitstream routes RTL, and --backend hls"),
         ("net.onnx --target ultra96 --labels y.npy", "qcompile: --labels is for --verify N, which is missing\n"),
-        ("explain QC31", "qcompile explain: there is no code QC31; did you mean QC301?\n"),
+        ("explain QC31", "qcompile explain: there is no code QC31; did you mean QC531?\n"),
         ("report", "qcompile report: the following arguments are required: folder\n"),
         ("targets --all", "qcompile targets: there is no option --all\n"),
     ],
@@ -50,6 +52,14 @@ def test_wrong_usage_exits_with_2_and_says_what_is_right(
 def test_no_words_at_all_show_the_help_and_exit_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert run() == 2
     assert "qcompile targets [NAME]" in capsys.readouterr().err
+
+
+def test_a_bitstream_needs_a_board_before_anything_is_compiled(
+    driver: FakeDriver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("net.onnx", "--target", "ultra96", "--bitstream") == 1
+    assert "error[QC530]: target ultra96: open tools make no bitstream" in capsys.readouterr().err
+    assert driver.made is None
 
 
 @pytest.mark.parametrize(

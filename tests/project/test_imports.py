@@ -26,6 +26,7 @@ ORDER = (
     "backends",
     "verify",
     "synth",
+    "bitstream",
     "quality",
     "report",
     "summary",

@@ -1,0 +1,1 @@
+"""From RTL to a programmed board with open tools: synthesis, place and route, bitstream, and what they measured."""
