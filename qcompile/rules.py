@@ -123,7 +123,7 @@ RULES: dict[str, Rule] = {
     ),
     "QC530": Rule(
         "no bitstream for this target",
-        "Open tools place and route ECP5, iCE40 and Gowin parts; the demo also needs a board whose serial line is known. "
+        "Open tools place and route ECP5, iCE40 and Gowin parts, and the demo needs a board whose serial line is known: "
         "`qcompile targets` marks these boards. For others the vendor's tool builds the Verilog.",
     ),
     "QC531": Rule(
