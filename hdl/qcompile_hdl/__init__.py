@@ -14,6 +14,8 @@ from .folded_engine import Datapath, FoldedEngine
 from .folded_scan import FoldedScan
 from .folded_window import FoldedWindow
 from .pipeline import StallPipeline
+from .reorder import Alternate, Reorder
+from .reorder_scan import ReorderScan
 from .reshape import Collect, Distribute
 from .rom import rom_verilog
 from .streams import Fork, Join, RegisterSlice
@@ -25,6 +27,7 @@ from .window_scan import WindowScan
 
 __all__ = [
     "Accumulate",
+    "Alternate",
     "Answer",
     "AxiStreamTop",
     "Collect",
@@ -38,6 +41,8 @@ __all__ = [
     "Join",
     "Lane",
     "RegisterSlice",
+    "Reorder",
+    "ReorderScan",
     "SampleBuffer",
     "StallPipeline",
     "StreamFifo",

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from math import prod
 from typing import ClassVar
 
+from qcompile.ir.array import Array
 from qcompile.ir.graph import IRError, Level, Op
 from qcompile.ir.window import Window
-from qcompile.numerics.span import Span
+from qcompile.numerics.span import Span, union
 
 HARDWARE = Level("hardware")
 PARAMETERS: dict[str, type] = {"Span": Span, "Window": Window}
@@ -237,6 +238,47 @@ class FoldedAccumulate(HardwareOp):
 
     def needed(self, beat: int) -> int:
         return (self.count - 1) * self.folds + beat + 1
+
+
+@HARDWARE.op
+@dataclass(frozen=True)
+class Reorder(HardwareOp):
+    """Beat k of the result is beat ``order[k]`` of the operand's ``inputs``; a memory keeps what is needed later."""
+
+    mnemonic: ClassVar[str] = "reorder"
+    inputs: int
+    order: Array
+
+    def result_type(self, *operands: Stream) -> Stream:
+        (x,) = operands
+        if x.beats != self.inputs or not self.order.values.size or not self.order.values.min() >= 0:
+            raise IRError(f"{x.beats} beats, not {self.inputs}")
+        if self.order.values.max() >= self.inputs:
+            raise IRError(f"beat {self.order.values.max()} of {self.inputs}")
+        return Stream(self.order.values.size, x.lanes)
+
+
+@HARDWARE.op
+@dataclass(frozen=True)
+class Alternate(HardwareOp):
+    """``counts[k]`` beats of operand k in turn: the channels of several tensors, position by position."""
+
+    mnemonic: ClassVar[str] = "alternate"
+    counts: tuple[int, ...]
+
+    def result_type(self, *operands: Stream) -> Stream:
+        turns = {x.beats // count for x, count in zip(operands, self.counts, strict=True)}
+        whole = all(x.beats % count == 0 for x, count in zip(operands, self.counts, strict=True))
+        if len(turns) != 1 or not whole or len({len(x.lanes) for x in operands}) != 1:
+            raise IRError(f"operands of {[x.beats for x in operands]} beats, {self.counts} in turn")
+        lanes = tuple(union(column) for column in zip(*(x.lanes for x in operands), strict=True))
+        return Stream(turns.pop() * sum(self.counts), lanes)
+
+    def needed_of(self, operand: int, beat: int) -> int:
+        """Beats of one operand that must have arrived before beat ``beat`` of the result can appear."""
+        turn, place = divmod(beat, sum(self.counts))
+        own = place + 1 - sum(self.counts[:operand])
+        return turn * self.counts[operand] + min(max(own, 0), self.counts[operand])
 
 
 @HARDWARE.op

@@ -46,6 +46,9 @@ class Builder:
         """A new node, named ``stem`` or, where that is taken or ends in an underscore, numbered."""
         count = self._counts.get(stem, 0)
         name = f"{stem}{count}" if count or stem[-1:] == "_" else stem
+        while name in self.spans:
+            count += 1
+            name = f"{stem}{count}"
         self._counts[stem] = count + 1
         self.spans[name] = op.result_type(*(self.spans[i] for i in inputs))
         self.nodes.append(Node(name, op, inputs))

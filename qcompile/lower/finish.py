@@ -71,7 +71,7 @@ def _rescale(finish: Finish, op: integer.Rescale, lane: int, node: str, deficit:
             node = build.add("scaled_", datapath.ShiftLeft(zeros - drop), node) if zeros > drop else node
             offsets, common = [o >> drop for o in offsets], common - drop
     else:
-        node, offsets = _multiplied(finish, node, factors, offsets, lane)
+        node, offsets = multiplied(finish, node, factors, offsets, lane)
     node = finish.plus(node, offsets, f"offset{lane}")
     if common:
         rounding = datapath.RoundEven(common) if half_even else datapath.ShiftRight(common)
@@ -91,7 +91,7 @@ def _shifted_left(finish: Finish, node: str, amounts: list[int], lane: int) -> s
     return node
 
 
-def _multiplied(finish: Finish, node: str, factors: list[int], offsets: list[int], lane: int) -> tuple[str, list[int]]:
+def multiplied(finish: Finish, node: str, factors: list[int], offsets: list[int], lane: int) -> tuple[str, list[int]]:
     """``factor * node`` in radix-4 digits; what the digits leave out goes to the offsets."""
     build = finish.build
     width = Span(min(*factors, -1), max(*factors, 0)).width

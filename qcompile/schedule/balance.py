@@ -15,7 +15,13 @@ from qcompile.ir.graph import Graph, Node
 from qcompile.schedule.trace import Timing, initiation_interval, needs, trace
 
 _CHAIN = 3  # pipelines in a row whose ready signals may be combined
-_STALLING = (hardware.Pipeline, hardware.SlidingWindow, hardware.FoldedEngine, hardware.FoldedWindow)
+_STALLING = (
+    hardware.Pipeline,
+    hardware.Alternate,
+    hardware.SlidingWindow,
+    hardware.FoldedEngine,
+    hardware.FoldedWindow,
+)
 _MARGIN = 2  # beats that sit in a fork and at the join itself
 
 
@@ -62,7 +68,15 @@ def _with_fifos(graph: Graph, latencies: Mapping[str, int]) -> Graph:
             for k, name in enumerate(node.inputs):
                 own = behind.get(name, name)
                 others = [other for other in node.inputs if other != name]
-                depth = _depth(own, others, forks, timing, interval, full_rate)
+                if isinstance(node.op, hardware.Alternate):
+                    # Whole turns of all operands: what each gives in one is taken without a pause.
+                    turns = dict(zip((behind.get(i, i) for i in node.inputs), node.op.counts, strict=True))
+                    turns |= dict(zip(node.inputs, node.op.counts, strict=True))
+                    parts = [{i: f[i][n - 1 :: n] for i, n in turns.items() if i in f} for f in forks]
+                    times = {i: Timing(timing[i].cycle[n - 1 :: n], timing[i].latency) for i, n in turns.items()}
+                    depth = _depth(own, others, parts, times, interval, full_rate) * turns[own]
+                else:
+                    depth = _depth(own, others, forks, timing, interval, full_rate)
                 if depth:
                     fifo = Node(f"{node.name}.fifo{k}", hardware.Fifo(node.op.layer, depth), (own,), node.origin)  # type: ignore[attr-defined]
                     nodes.append(fifo)

@@ -9,7 +9,7 @@ from qcompile.ir import datapath, hardware
 from qcompile.ir.graph import Node
 from qcompile.schedule.cells import luts
 from qcompile.schedule.design import Datapath, Design, Memory
-from qcompile.schedule.trace import folded_scan, window_scan
+from qcompile.schedule.trace import folded_scan, reorder_scan, window_scan
 from qcompile.targets import BRAM18_BITS, Family, Target
 from qcompile_hdl.fifo import StreamFifo
 from qcompile_hdl.rom import in_block_ram
@@ -67,6 +67,10 @@ def _component(
         case hardware.Fifo(depth=depth):
             memory = _memory if depth > StreamFifo.DISTRIBUTED_DEPTH else _asynchronous_memory
             return memory(depth, result.width, target) + Cost(lut=10, ff=3 * depth.bit_length())
+        case hardware.Reorder():
+            return _reorder(node.op, result.width, target)
+        case hardware.Alternate(counts=counts):
+            return Cost(lut=result.width * (len(counts) - 1) / 2) + _counter(sum(counts))
         case hardware.Collect(count=count):
             held = result.width + (result.width - operands[0].width)
             return Cost(lut=4.0, ff=held + 1) + _counter(count)
@@ -158,6 +162,16 @@ def _folded_window(op: hardware.FoldedWindow, operand: hardware.Stream, target: 
     scan = folded_scan(op)
     cost = _memory(scan.memory_words, operand.width, target) + Cost(lut=90, ff=120 + operand.width)
     return cost + (Cost(lut=float(operand.width)) if op.window.padded else Cost())
+
+
+def _reorder(op: hardware.Reorder, width: int, target: Target) -> Cost:
+    """The memory of beats, the ROM of a period, the two counters that hold back input and output."""
+    scan = reorder_scan(op)
+    bits = scan.memory_words.bit_length()
+    entry = sum(max(column).bit_length() for column in (scan.places, scan.newly, scan.freed))
+    words = tuple(range(scan.period))
+    rom = _rom(Memory(entry, words), target) if entry and scan.period > 1 else Cost()
+    return _memory(scan.memory_words, width, target) + rom + Cost(lut=8.0 * bits, ff=5 * bits)
 
 
 def _engine(design: Design, op: hardware.FoldedEngine, operands: list[hardware.Stream], target: Target) -> Cost:

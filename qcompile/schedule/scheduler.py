@@ -14,11 +14,12 @@ from qcompile.schedule.design import Design, Layer
 from qcompile.schedule.estimate import Cost, layer_costs
 from qcompile.schedule.fold import Folding, fold, layer_shape, slowest
 from qcompile.schedule.folded import FoldedLayer, can_fold
+from qcompile.schedule.moves import MoveLayer, moves_apart, needs_memory
 from qcompile.schedule.network import Network
 from qcompile.schedule.partition import Group, partition
 from qcompile.schedule.pointwise import PointwiseLayer, can_join, joined_pointwise
 from qcompile.schedule.search import fastest
-from qcompile.schedule.sharing import requantizing_lanes, split, splits
+from qcompile.schedule.sharing import lane_costs, requantizing_lanes, split, splits
 from qcompile.schedule.spatial import SpatialLayer, collect_or_distribute
 from qcompile.targets import Target, fit
 
@@ -59,7 +60,7 @@ def schedule_fastest(
         total = sum(layer_costs(design, target).values(), Cost())
         return not fit({"lut": total.lut, "ff": total.ff, "bram18": total.bram18, "dsp": 0}, target)
 
-    groups = [g for g in joined_pointwise(graph, partition(graph)) if foldable(graph, g)]
+    groups = [g for g in _grouped(graph, True) if foldable(graph, g)]
     if not groups:
         return build(1)
     least = max(fold(layer_shape(graph, group), 1).cycles for group in groups)
@@ -81,7 +82,8 @@ class _Scheduler:
         self.folds = cycles is not None or bool(choices)
         self.net = Network(graph, target, clock_mhz)
         self.found = Collector()
-        self.groups = joined_pointwise(graph, partition(graph)) if self.folds else partition(graph)
+        self.cycles = cycles
+        self.groups = _grouped(graph, self.folds)
         self.layer_names = self._named()
         self.requantize_names = {
             group.result: self.net.names.free(f"{self.layer_names[group.result]}_requantize")
@@ -107,13 +109,14 @@ class _Scheduler:
             every = set(self.layer_names.values())
             check_choices({n: c for n, c in choices.items() if n in known or n not in every or c.simd}, known)
         result: dict[str, Folding] = {}
+        group_of = {g.result: g for g in self.groups}
         for value, shape in shapes.items():
             choice = choices.get(self.layer_names[value])
             if choice is not None and choice.simd and choice.pe:
                 busy = shape.cycles(choice.simd, choice.pe)
                 result[value] = Folding(choice.simd, choice.pe, busy)
             elif choice is None and cycles is not None:
-                folding = fold(shape, cycles)
+                folding = fold(shape, cycles, lane_costs(self.graph, group_of[value]))
                 if folding.cycles <= cycles:  # else not even all its lanes keep up: the layer is unrolled
                     result[value] = folding
         return result
@@ -189,6 +192,9 @@ class _Scheduler:
         net = self.net
         layer = self.layer_names[group.result]
         folding = self.foldings.get(group.result)
+        if needs_memory(self.graph, group, self.folds):
+            MoveLayer(net, group, layer, self.cycles).build()
+            return
         if folding is None:
             SpatialLayer(net, group, layer, self.effort, uniform=self.folds).build(self.found)
             return
@@ -200,6 +206,12 @@ class _Scheduler:
         reason = f"{folding.pe} results and {folding.simd} operands at a time, {folding.cycles:,} cycles a frame"
         engine = f"folded {_KINDS.get(group.anchor.op.mnemonic, 'engine')}"
         net.layers.append(Layer(layer, engine, names, group.origin, reason, (folding.simd, folding.pe)))
+
+
+def _grouped(graph: Graph, folds: bool) -> list[Group]:
+    """The layers, in topological order."""
+    groups = moves_apart(graph, partition(graph), folds)
+    return joined_pointwise(graph, groups) if folds else groups
 
 
 def foldable(graph: Graph, group: Group) -> bool:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from qcompile.errors import Collector
 from qcompile.ir import datapath, hardware, integer
-from qcompile.ir.graph import Graph, Node
+from qcompile.ir.graph import Graph
 from qcompile.lower.build import Builder, Effort, Lanes, Term
 from qcompile.lower.rules import RULES
 from qcompile.numerics.span import union
@@ -40,9 +38,6 @@ class SpatialLayer:
         match anchor.op:
             case integer.Conv() | integer.MaxPool() | integer.SumPool():
                 streams, window, summed = self._windowed(streams[0])
-            case integer.Gather() if not self._gathers_within_beats(anchor):
-                self._refuse(found, "moves data across positions", "channels-last order: drop the transpose")
-                return
         if any(net.streams[s].beats != net.streams[streams[0]].beats for s in streams):
             self._refuse(found, "joins streams of different lengths", "equal shapes on both sides")
             return
@@ -76,17 +71,6 @@ class SpatialLayer:
             fill = (op.fill,) * channels
         sliding = hardware.SlidingWindow(self.layer, height, width, window, fill)
         return [net.emit(self.group, sliding, (stream,), "window")], True, False
-
-    def _gathers_within_beats(self, node: Node) -> bool:
-        """Whether every beat of the result needs only the operand's beat of the same position, in one order."""
-        assert isinstance(node.op, integer.Gather)
-        source, result = self.net.types[node.inputs[0]], self.net.types[node.name]
-        if source.positions != result.positions:
-            return False
-        order = node.op.order.values.reshape(result.positions, -1)
-        first = order - np.arange(result.positions)[:, None] * source.channels
-        inside = (first >= 0).all() and (first < source.channels).all()
-        return bool(inside and (first == first[0]).all())
 
     def _lowered(self, streams: list[str], window: bool, summed: bool) -> Graph:
         build = Builder(self.group.result, self.effort)

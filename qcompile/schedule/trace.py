@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 
 import numpy as np
@@ -13,6 +14,7 @@ from qcompile.ir import hardware
 from qcompile.ir.graph import Graph
 from qcompile_hdl.fifo import StreamFifo
 from qcompile_hdl.folded_scan import FoldedScan, Order
+from qcompile_hdl.reorder_scan import ReorderScan
 from qcompile_hdl.window_scan import WindowScan
 
 
@@ -41,6 +43,11 @@ def folded_scan(op: hardware.FoldedWindow) -> FoldedScan:
     )
 
 
+@lru_cache(maxsize=256)
+def reorder_scan(op: hardware.Reorder) -> ReorderScan:
+    return ReorderScan(op.inputs, tuple(op.order.values.tolist()))
+
+
 def trace(graph: Graph, latencies: Mapping[str, int] = MappingProxyType({})) -> dict[str, Timing]:
     """When every beat of every stream appears in a frame that nothing stalls.
 
@@ -63,7 +70,7 @@ def trace(graph: Graph, latencies: Mapping[str, int] = MappingProxyType({})) -> 
                 scan = window_scan(op)
                 pace = np.array([scan.step_of(k) for k in range(beats)])
                 latency = 1 if op.window.kernel[0] == 1 else 2  # without line memory nothing waits for a read
-            case hardware.FoldedWindow():
+            case hardware.FoldedWindow() | hardware.Reorder():
                 latency = 2
             case hardware.Fifo(depth=depth):
                 latency = 1 if depth <= StreamFifo.DISTRIBUTED_DEPTH else 2
@@ -74,7 +81,12 @@ def trace(graph: Graph, latencies: Mapping[str, int] = MappingProxyType({})) -> 
                 latency = op.latency
             case _:
                 latency = 0 if isinstance(op, hardware.Output) else 1
-        arrival = np.max([s.cycle[needed - 1] for s in sources], axis=0) + latency
+        if isinstance(op, hardware.Alternate):
+            shares = [operand_beats(op, beats, k) for k in range(len(sources))]
+            held = [np.where(share > 0, s.cycle[share - 1], 0) for share, s in zip(shares, sources, strict=True)]
+            arrival = np.max(held, axis=0) + latency
+        else:
+            arrival = np.max([s.cycle[needed - 1] for s in sources], axis=0) + latency
         ahead = int((needed == 0).sum())  # padding before the first operand holds nothing up
         arrival[:ahead] = -beats
         if isinstance(op, hardware.FoldedEngine):
@@ -101,7 +113,12 @@ def needs(graph: Graph, source: str, ahead: bool = False) -> dict[str, npt.NDArr
     needed = {source: np.arange(1, types[source].beats + 1)}
     for node in graph.nodes:
         operands = [needed[name] for name in node.inputs if name in needed]
-        if operands:
+        if operands and isinstance(node.op, hardware.Alternate):
+            beats = types[node.name].beats
+            shares = {name: operand_beats(node.op, beats, k) for k, name in enumerate(node.inputs) if name in needed}
+            held = [np.where(share > 0, needed[name][share - 1], 0) for name, share in shares.items()]
+            needed[node.name] = np.maximum.accumulate(np.max(held, axis=0))
+        elif operands:
             assert isinstance(node.op, hardware.HardwareOp)
             last = np.maximum(operand_beats(node.op, types[node.name].beats), 1) - 1
             if ahead and isinstance(node.op, hardware.FoldedWindow):
@@ -111,7 +128,7 @@ def needs(graph: Graph, source: str, ahead: bool = False) -> dict[str, npt.NDArr
     return needed
 
 
-def operand_beats(op: hardware.HardwareOp, beats: int) -> npt.NDArray[np.int64]:
+def operand_beats(op: hardware.HardwareOp, beats: int, operand: int = 0) -> npt.NDArray[np.int64]:
     """For each of ``beats`` beats of a result, how many of its operand's must have arrived."""
     count = np.arange(beats)
     match op:
@@ -122,6 +139,10 @@ def operand_beats(op: hardware.HardwareOp, beats: int) -> npt.NDArray[np.int64]:
             return _folded_window_beats(op)
         case hardware.FoldedEngine(vector=vector, repeats=repeats):
             return (count // repeats + 1) * vector
+        case hardware.Reorder():
+            return np.array(reorder_scan(op).needed)
+        case hardware.Alternate():
+            return np.array([op.needed_of(operand, k) for k in range(beats)])
     return np.array([op.needed(k) for k in range(beats)])
 
 

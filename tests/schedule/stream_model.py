@@ -56,6 +56,12 @@ def _component(design: Design, op: hardware.HardwareOp, operands: list[Beats], f
             return [word for window in windows for word in window]
         case hardware.FoldedEngine():
             return _engine(design, op, operands)
+        case hardware.Reorder(order=order):
+            return [operands[0][k] for k in order.values.tolist()]
+        case hardware.Alternate(counts=counts):
+            turns = len(operands[0]) // counts[0]
+            parts = [x[t * n : (t + 1) * n] for t in range(turns) for x, n in zip(operands, counts, strict=True)]
+            return list(chain.from_iterable(parts))
         case hardware.Collect(count=count):
             (x,) = operands
             return [joined(x[k : k + count]) for k in range(0, len(x), count)]

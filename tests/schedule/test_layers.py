@@ -153,19 +153,6 @@ def test_every_result_is_registered_at_the_end_of_the_last_stage() -> None:
 # Refusals -------------------------------------------------------------------------------------------------------
 
 
-def test_layers_that_cannot_be_built_are_refused_all_at_once_and_none_for_the_fault_of_another() -> None:
-    order = np.arange(12).reshape(2, 3, 2)
-    turned = integer.Gather(Array(order.transpose(1, 0, 2).copy()))
-    upside_down = integer.Gather(Array(order[::-1].transpose(1, 0, 2).copy()))
-    nodes = [source((2, 3, 2), -8, 7), Node("t", turned, ("x",), ("/T1",)), Node("u", upside_down, ("x",), ("/T2",))]
-    with pytest.raises(CompileError) as error:
-        scheduled(network("n", [*nodes, Node("s", ADD, ("t", "u"), ("/Add",)), conv("c", "s")]))
-    assert [(d.code, d.where, d.found) for d in error.value.diagnostics] == [
-        ("QC401", '"/T1"', "gather moves data across positions"),
-        ("QC401", '"/T2"', "gather moves data across positions"),
-    ]
-
-
 def test_two_outputs_are_refused() -> None:
     graph = NETWORKS["residual"]
     second = replace(graph.by_name["y"], name="y2")

@@ -99,6 +99,10 @@ class LayerModule(_Streams):
                 return self._engine(m, node.op, sources)
             case hardware.FoldedAccumulate(count=count, folds=folds):
                 component = hdl.FoldedAccumulate(_lanes(operand, types[node.name]), count, folds)
+            case hardware.Reorder(inputs=inputs, order=order):
+                component = hdl.Reorder(operand.width, inputs, order.values.tolist())
+            case hardware.Alternate():
+                return self._alternate(m, node, sources)
             case hardware.Collect(count=count):
                 component = hdl.Collect(operand.width, count)
             case hardware.Distribute(count=count):
@@ -118,6 +122,14 @@ class LayerModule(_Streams):
         m.submodules[names[0]] = component
         wiring.connect(m, sources[0], component.i)
         return component.o
+
+    def _alternate(self, m: Module, node: Node, sources: list[Any]) -> Any:
+        types = self.design.graph.types
+        lanes = types[node.name].lanes
+        m.submodules.alternate = alternate = hdl.Alternate(types[node.name].width, node.op.counts)  # type: ignore[attr-defined]
+        for k, (source, name) in enumerate(zip(sources, node.inputs, strict=True)):
+            wiring.connect(m, _widened(m, source, types[name].lanes, lanes), getattr(alternate, f"i{k}"))
+        return alternate.o
 
     def _pipeline(self, m: Module, op: hardware.Pipeline, sources: list[Any], width: int) -> Any:
         source = self._joined(m, sources)

@@ -161,11 +161,12 @@ def _datapaths_of(op: Op) -> tuple[str, ...]:
 
 def _stream_ops(structure: Structure) -> str:
     nodes = [node for nodes in structure.of_layer.values() for node in nodes]
+    alternates = {len(node.inputs) for node in nodes if isinstance(node.op, hardware.Alternate)}
     joins = {len(node.inputs) for node in nodes if isinstance(node.op, hardware.Pipeline | hardware.FoldedEngine)}
     forks = {len(edges) for edges in structure.users.values()}
     if structure.source.name != structure.sink:
         forks -= {1}
-    return render("hls/stream_ops.hpp.j2", joins=sorted(joins | {1}), forks=sorted(forks))
+    return render("hls/stream_ops.hpp.j2", joins=sorted(joins | {1}), alternates=sorted(alternates), forks=sorted(forks))
 
 
 def _bytes(stream: Stream) -> int:

@@ -12,7 +12,9 @@ from qcompile.ir.hardware import HardwareOp
 from qcompile.numerics.span import Span, union
 from qcompile.schedule.design import Design, Layer
 from qcompile.schedule.naming import identifier
+from qcompile.schedule.trace import reorder_scan
 from qcompile.templates import environment
+from qcompile_hdl.reorder_scan import ReorderScan
 
 _LEAST_DEPTH = 2  # of a stream: the tool's default
 STREAM_OPS = (hardware.Fifo, hardware.RegisterSlice)
@@ -42,6 +44,7 @@ class Call:
     beats: int = 0
     beats_in: int = 0
     beats_out: int = 0
+    scan: ReorderScan | None = None
 
 
 @dataclass(frozen=True)
@@ -252,6 +255,7 @@ class Structure:
             result=result,
             beats_in=types[node.inputs[0]].beats,
             beats_out=types[node.name].beats,
+            scan=reorder_scan(node.op) if isinstance(node.op, hardware.Reorder) else None,
         )
 
     def _operand_beats(self, node: Node) -> tuple[Beat, ...]:
