@@ -78,6 +78,11 @@ RULES: dict[str, Rule] = {
         "Formats whose scale or levels are chosen for each group of numbers, or from the numbers themselves, need them "
         "before the hardware is made: weights are known then, activations are not.",
     ),
+    "QC212": Rule(
+        "no approximate product",
+        "--multiply names an approximation that adds the exponent and fraction fields of two floats. Weights and "
+        "operands of every layer must be minifloats for it, without zero points.",
+    ),
     # 3xx: widths and exactness
     "QC301": Rule(
         "number too wide",

@@ -16,7 +16,7 @@ from qcompile.numerics.rounding import Rounding, round_exact, round_significand
 from qcompile.numerics.span import Span
 
 DATAPATH = Level("datapath")
-PARAMETERS: dict[str, type] = {"Span": Span}
+PARAMETERS: dict[str, type] = {"Rounding": Rounding, "Span": Span}
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,9 @@ class RoundEven(DatapathOp):
 @DATAPATH.op
 @dataclass(frozen=True)
 class RoundSignificand(DatapathOp):
-    """``a / 2**shift`` rounded to an integer with at most ``bits`` significant bits; ties to even, or up.
+    """``a / 2**shift`` rounded to an integer with at most ``bits`` significant bits.
+
+    ``rounding`` is HALF_EVEN, HALF_UP or FLOOR, which only cuts.
 
     One adder whatever the number of exponents: the leading one decides what is added and which bits are cut.
     """
@@ -182,7 +184,7 @@ class RoundSignificand(DatapathOp):
     mnemonic: ClassVar[str] = "round_significand"
     bits: int
     shift: int
-    half_even: bool = True
+    rounding: Rounding = Rounding.HALF_EVEN
 
     def result_type(self, *operands: Span) -> Span:
         (x,) = operands
@@ -191,8 +193,7 @@ class RoundSignificand(DatapathOp):
         return Span(self.evaluate(x.low), self.evaluate(x.high))
 
     def evaluate(self, *operands: int) -> int:
-        mode = Rounding.HALF_EVEN if self.half_even else Rounding.HALF_UP
-        return round_significand(Fraction(operands[0], 1 << self.shift), self.bits, mode)
+        return round_significand(Fraction(operands[0], 1 << self.shift), self.bits, self.rounding)
 
     def largest_drop(self, operand: Span) -> int:
         """Bits that the largest magnitude loses, those of ``shift`` included; a lone -2**k loses nothing anyway."""

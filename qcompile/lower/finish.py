@@ -115,7 +115,7 @@ def multiplied(finish: Finish, node: str, factors: list[int], offsets: list[int]
 
 def _round_significand(finish: Finish, op: integer.RoundSignificand, lane: int, node: str, deficit: list[int]) -> str:
     node = finish.plus(node, deficit, f"deficit{lane}")
-    rounding = datapath.RoundSignificand(op.bits, op.shift, op.rounding is Rounding.HALF_EVEN)
+    rounding = datapath.RoundSignificand(op.bits, op.shift, op.rounding)
     return finish.build.add("float_", rounding, node)
 
 

@@ -115,7 +115,7 @@ def _clamped(build: Builder, node: str, low: int, high: int) -> str:
 
 
 def _round_significand(build: Builder, op: integer.RoundSignificand, x: Lanes) -> Lanes:
-    rounding = datapath.RoundSignificand(op.bits, op.shift, op.rounding is Rounding.HALF_EVEN)
+    rounding = datapath.RoundSignificand(op.bits, op.shift, op.rounding)
     return [Term(build.add("float_", rounding, build.value(lane, "exact"))) for lane in x]
 
 

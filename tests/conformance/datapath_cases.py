@@ -12,6 +12,7 @@ from math import prod
 from qcompile.ir import datapath
 from qcompile.ir.array import Array
 from qcompile.ir.datapath import DatapathOp
+from qcompile.numerics.rounding import Rounding
 from qcompile.numerics.span import Span
 
 ROWS = 1024
@@ -138,10 +139,10 @@ CASES: dict[str, list[Case]] = {
     "shift_right": [case for amount in (1, 3, 11) for case in _unary(datapath.ShiftRight(amount))],
     "round_even": [case for amount in (1, 2, 4, 9) for case in _unary(datapath.RoundEven(amount))],
     "round_significand": [
-        Case(datapath.RoundSignificand(bits, shift, half_even), (span,))
+        Case(datapath.RoundSignificand(bits, shift, rounding), (span,))
         for span in (*NARROW, *MEDIUM, Span(-64, 63), Span(0, 300))
         for bits, shift in ((1, 0), (3, 0), (2, 1), (4, 3), (3, 9))
-        for half_even in (True, False)
+        for rounding in (Rounding.HALF_EVEN, Rounding.HALF_UP, Rounding.FLOOR)
     ],
     "clamp": list(_clamps()),
     "maximum": [Case(datapath.Maximum(), pair) for pair in _pairs()],

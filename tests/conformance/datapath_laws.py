@@ -7,6 +7,8 @@ from fractions import Fraction
 from math import floor
 from typing import Any
 
+from qcompile.numerics.rounding import Rounding
+
 
 def _power(exponent: int) -> Fraction:
     return Fraction(2) ** exponent
@@ -36,10 +38,12 @@ def _round_significand(op: Any, a: int) -> Fraction:
         below -= 1
     while above < real or not _short(above, op.bits):
         above += 1
+    if op.rounding is Rounding.FLOOR and above != below:
+        return below if real != above else above
     if real - below != above - real:
         return below if real - below < above - real else above
     # Neighbours are multiples of their distance; one of the two is an even one.
-    return below if op.half_even and (below / max(above - below, 1)) % 2 == 0 else above
+    return below if op.rounding is Rounding.HALF_EVEN and (below / max(above - below, 1)) % 2 == 0 else above
 
 
 def _short(value: Fraction, bits: int) -> bool:

@@ -193,6 +193,7 @@ RESCALES = [
 ROUND_SIGNIFICANDS = [
     Case("ties to even", integer.RoundSignificand(3, 1), (Operand((4, 2), BYTE),)),
     Case("ties up", integer.RoundSignificand(2, 2, Rounding.HALF_UP), (Operand((2, 1, 3), BYTE),)),
+    Case("leading powers", integer.RoundSignificand(1, 0, Rounding.FLOOR), (Operand((3, 2), BYTE),)),
     Case("of integers", integer.RoundSignificand(1, 0), (Operand((3,), BYTE, shift=(0, 0, 3)),)),
 ]
 LEVELS = Array([[-5, -1, 0, 3, 3], [-8, -7, 2, 2, 90], [1, 2, 3, 4, 5]])

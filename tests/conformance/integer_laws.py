@@ -160,9 +160,12 @@ def _round_significand(op: Any, result: Ints, x: Ints) -> Pair:
     numbers = sorted({sign * m for m in magnitudes for sign in (-1, 1)})
     meant = []
     for real in reals:
+        if op.rounding is Rounding.FLOOR:
+            meant.append(max(number for number in numbers if number <= real))
+            continue
         near = min(abs(number - real) for number in numbers)
         best = [number for number in numbers if abs(number - real) == near]
-        even = [number for number in best if magnitudes.index(abs(number)) % 2 == 0]
+        even = [number for number in best if Q(number, max(best[-1] - best[0], 1)) % 2 == 0]
         meant.append(even[0] if op.rounding is Rounding.HALF_EVEN and len(best) > 1 else best[-1])
     return result.ravel().tolist(), meant
 

@@ -74,7 +74,7 @@ class Rescale(IntegerOp):
 class RoundSignificand(IntegerOp):
     """``x / 2**shift`` as an integer with at most ``bits`` significant bits: the code of a minifloat.
 
-    ``rounding`` is HALF_EVEN or HALF_UP.
+    ``rounding`` is HALF_EVEN, HALF_UP or FLOOR; with FLOOR and one bit it is the leading power of two.
     """
 
     mnemonic: ClassVar[str] = "round_significand"
@@ -87,8 +87,9 @@ class RoundSignificand(IntegerOp):
 
     def result_type(self, *operands: IntType) -> IntType:
         (x,) = operands
-        if self.rounding not in (Rounding.HALF_EVEN, Rounding.HALF_UP) or self.bits < 1 or self.shift < 0:
-            raise IRError("rounding must be HALF_EVEN or HALF_UP, bits positive, shift non-negative")
+        known = (Rounding.HALF_EVEN, Rounding.HALF_UP, Rounding.FLOOR)
+        if self.rounding not in known or self.bits < 1 or self.shift < 0:
+            raise IRError("rounding must be HALF_EVEN, HALF_UP or FLOOR, bits positive, shift non-negative")
         return IntType(x.shape, tuple(Span(self.code(s.low), self.code(s.high)) for s in x.spans))
 
     def evaluate(self, *operands: Ints) -> Ints:

@@ -12,6 +12,7 @@ from qcompile.ir import integer, model
 from qcompile.ir.array import Array
 from qcompile.ir.graph import Graph, IRError, Node
 from qcompile.numerics.function import Curve
+from qcompile.numerics.products import Product
 from qcompile.passes.integerize.carried import Carried, Known, Raw, Refused
 
 Value = Carried | Known | Raw
@@ -19,10 +20,11 @@ Rule = Callable[["Builder", Node], Value]
 
 
 class Builder:
-    """Walks a model graph; ``rules`` give each operation's result."""
+    """Walks a model graph; ``rules`` give each operation's result, ``product`` says how layers multiply."""
 
-    def __init__(self, graph: Graph, rules: Mapping[type, Rule]) -> None:
+    def __init__(self, graph: Graph, rules: Mapping[type, Rule], product: Product = Product.EXACT) -> None:
         self.graph = graph
+        self.product = product
         self.rules = rules
         self.nodes: list[Node] = []
         self.types: dict[str, integer.IntType] = {}

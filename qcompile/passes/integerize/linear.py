@@ -13,6 +13,8 @@ from qcompile.ir.array import Array
 from qcompile.ir.graph import Node, merge_origins
 from qcompile.ir.window import Window
 from qcompile.numerics.function import Affine
+from qcompile.numerics.products import Product
+from qcompile.passes.integerize.approximate import expand
 from qcompile.passes.integerize.builder import Builder, Value
 from qcompile.passes.integerize.carried import Carried, Known, Refused, integer_weights, shared
 from qcompile.passes.integerize.grids import one_grid
@@ -29,8 +31,13 @@ def conv(build: Builder, node: Node) -> Value:
     x, scale, offset = one_grid(build, x, *zero)
     fill = int(-offset / scale) if zero else 0
     weights, scales = _weights(build, node, 1, out_axis=0)
-    kernel = Array(weights.transpose(2, 3, 1, 0))
     source, window, fill = _with_pads(build, x.node, op.window, fill)
+    if build.product is not Product.EXACT:
+        _no_offset(offset)
+        quantizer = build.known(node, 1).quantizer
+        made = expand(build, source, weights.transpose(1, 2, 3, 0), quantizer, build.product, op.groups)
+        source, scale, weights = made.node, scale * made.unit, made.weights.transpose(3, 0, 1, 2)
+    kernel = Array(weights.transpose(2, 3, 1, 0))
     name = build.emit(
         node.name, integer.Conv(kernel, window, op.groups, fill), (source,), merge_origins(x.origin, node.origin)
     )
@@ -67,6 +74,11 @@ def _weights(build: Builder, node: Node, position: int, out_axis: int) -> tuple[
             "quantize the weights in the file, or compile the float model with --weights fixed:8",
         )
     return weights.astype(np.int64), scales
+
+
+def _no_offset(offset: Fraction) -> None:
+    if offset:
+        raise Refused("QC212", "its operands have a zero point, so they are no floats", "use --multiply exact")
 
 
 def _matrix_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -119,7 +131,13 @@ def _product(
         x = placed(build, x, positions[0] if x.index.shape[0] == 1 else positions)
     x, scale, offset = one_grid(build, x)
     origin = merge_origins(x.origin, node.origin)
-    name = build.emit(node.name, integer.MatMul(Array(weights)), (x.node,), origin)
+    source = x.node
+    if build.product is not Product.EXACT:
+        _no_offset(offset)
+        (quantizer,) = (v.quantizer for v in map(build.values.get, node.inputs) if isinstance(v, Known))
+        made = expand(build, source, weights, quantizer, build.product)
+        source, scale, weights = made.node, scale * made.unit, made.weights
+    name = build.emit(node.name, integer.MatMul(Array(weights)), (source,), origin)
     shape = build.types[name].shape
     index = np.arange(int(np.prod(shape))).reshape(*x.index.shape[:-1], shape[-1])
     return Carried(name, shape, index, (_accumulator(scale, offset, scales, weights.sum(axis=0)),))
