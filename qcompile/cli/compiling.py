@@ -21,7 +21,7 @@ from qcompile.output import check_folder
 from qcompile.quantize.options import SCALES
 from qcompile.quantize.rounding import ROUNDINGS
 from qcompile.report import render_text, to_json
-from qcompile.report.text import verdict_lines
+from qcompile.report.verdict import verdict_lines
 from qcompile.synth import require_yosys
 from qcompile.verify.verilator import find_compiler, find_verilator
 from qcompile.version import VERSION

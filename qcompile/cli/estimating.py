@@ -11,7 +11,7 @@ from qcompile.cli.parser import Parser
 from qcompile.cli.terminal import Progress
 from qcompile.errors import Collector
 from qcompile.report import render_text, to_json
-from qcompile.report.text import verdict_lines
+from qcompile.report.verdict import verdict_lines
 
 _IMPLIED = {"allow_oversize", "backend"}  # an estimate writes nothing, and says itself what does not fit
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from qcompile.report.figures import duration
 from qcompile.report.routed import routed_text
 from qcompile.report.table import Column, bar, table
-from qcompile.report.verdict import IMPLEMENTATIONS, shares
+from qcompile.report.verdict import verdict_lines
 from qcompile.report.verification import verification_rows
 
 WIDTH = 100
@@ -21,76 +20,15 @@ _RESOURCES = {"lut": "LUT", "ff": "FF", "bram18": "BRAM18", "dsp": "DSP"}
 
 def render_text(report: Mapping[str, Any]) -> str:
     """The whole report.txt, ending in one newline."""
-    parts = [_title(report), _verdict(report), _layers(report), _totals(report)]
+    parts = [_title(report), "\n".join(verdict_lines(report)), _layers(report), _totals(report)]
     parts += [_verification(report), _synthesis(report), routed_text(report, WIDTH), _warnings(report)]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def verdict_lines(report: Mapping[str, Any]) -> list[str]:
-    """Does it fit, is it exact, what accuracy is left, how fast is it: one line each, where known."""
-    lines = (_fit_line(report), _exact_line(report), _accuracy_line(report), _speed_line(report))
-    return [line for line in lines if line]
 
 
 def _title(report: Mapping[str, Any]) -> str:
     part = f" ({report['part']})" if report.get("part") else ""
     place = f"for {report['target']}{part}" if report.get("target") else "without a target: the integer graph only"
     return f"{report['model']} {place}"
-
-
-def _verdict(report: Mapping[str, Any]) -> str:
-    return "\n".join(verdict_lines(report))
-
-
-def _fit_line(report: Mapping[str, Any]) -> str:
-    if "fits" not in report or not report.get("available"):
-        return ""
-    if report["fits"]:
-        return f"fits      yes: an estimated {shares(report) or 'nothing of the part'}, no multiplier"
-    return "\n          ".join(["fits      NO", *report.get("excess", [f"an estimated {shares(report)}"])])
-
-
-def _exact_line(report: Mapping[str, Any]) -> str:
-    verify = report.get("verify")
-    if not verify:
-        return "exact     not checked: compile with --verify N"
-    ran = {name: key for name, key in IMPLEMENTATIONS.items() if verify.get(f"{key}_mismatches") is not None}
-    if not ran:
-        return "exact     no RTL to compare: compile for a target"
-    samples = verify["samples"]
-    for name, key in ran.items():
-        samples = verify.get(f"{key}_samples", samples)
-        if verify[f"{key}_mismatches"]:
-            return (
-                f"exact     NO: {verify[f'{key}_mismatches']} of {samples} samples differ between {name} and emulator"
-            )
-    return f"exact     yes: {', '.join(ran)} and emulator agree bit for bit on {samples} samples"
-
-
-def _accuracy_line(report: Mapping[str, Any]) -> str:
-    verify = report.get("verify", {})
-    if "accuracy_emulator" in verify:
-        line = f"accuracy  {verify['accuracy_emulator']:.2%}"
-        if "accuracy_float" in verify:
-            change = 100 * (verify["accuracy_emulator"] - verify["accuracy_float"])
-            line += f" (the ONNX model {verify['accuracy_float']:.2%}, {change:+.2f} points)"
-        return f"{line} on {verify.get('accuracy_samples', verify['samples'])} samples"
-    if "reference_max_abs_error" in verify:
-        error = verify["reference_max_abs_error"]
-        return f"error     at most {error:.4g} against the ONNX model on {verify['samples']} samples"
-    return ""
-
-
-def _speed_line(report: Mapping[str, Any]) -> str:
-    totals = report["totals"]
-    if not report.get("target") or not totals.get("ii_cycles"):
-        return ""
-    clock = totals["clock_mhz"]
-    latency = duration(totals["latency_cycles"] / clock).replace("µ", "u")  # for any terminal
-    return (
-        f"speed     {totals['fps']:,.0f} samples/s at {clock:g} MHz; latency {totals['latency_cycles']:,} cycles "
-        f"({latency}), one sample every {totals['ii_cycles']:,}"
-    )
 
 
 def _layers(report: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The verdict: does it fit, is it exact, what accuracy is left, how fast is it. Text and page print the same."""
+"""The verdict: does it fit, is it exact, what accuracy is left, how fast is it. For the page, and as lines of text."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from typing import Any
 from qcompile.report.figures import compact, duration
 
 _RESOURCES = {"lut": "LUTs", "ff": "FFs", "bram18": "BRAM18s"}
-IMPLEMENTATIONS = {"RTL": "rtl", "HLS csim": "csim"}
+_IMPLEMENTATIONS = {"RTL": "rtl", "HLS csim": "csim"}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One answer: ``state`` is good, bad, or open where nobody looked."""
+    """One answer: ``state`` is good, bad, or open where it is neither; ``text`` is its part of report.txt, if any."""
 
     title: str
     answer: str
     detail: str
     state: str
+    text: str = ""
 
 
 def verdict(report: Mapping[str, Any]) -> list[Finding]:
@@ -28,52 +29,63 @@ def verdict(report: Mapping[str, Any]) -> list[Finding]:
     return [finding for finding in found if finding is not None]
 
 
-def shares(report: Mapping[str, Any]) -> str:
-    """``19.0% of the LUTs, 5.0% of the FFs``: what is used of what the part has."""
-    totals, available = report["totals"], report["available"]
-    return ", ".join(
+def verdict_lines(report: Mapping[str, Any]) -> list[str]:
+    """One line for each question, more where a design does not fit."""
+    return [finding.text for finding in verdict(report) if finding.text]
+
+
+def _fits(report: Mapping[str, Any]) -> Finding | None:
+    available = report.get("available")
+    if "fits" not in report or not available:
+        return None
+    totals = report["totals"]
+    shares = ", ".join(
         f"{totals[key] / available[key]:.1%} of the {title}"
         for key, title in _RESOURCES.items()
         if available[key] and totals[key]
     )
-
-
-def _fits(report: Mapping[str, Any]) -> Finding | None:
-    if "fits" not in report or not report.get("available"):
-        return None
+    used = f"an estimated {shares or 'nothing of the part'}"
     if report["fits"]:
-        return Finding("Fits", "Yes", f"an estimated {shares(report) or 'nothing of the part'}", "good")
-    return Finding("Fits", "No", "; ".join(report.get("excess", ())) or f"an estimated {shares(report)}", "bad")
+        return Finding("Fits", "Yes", used, "good", f"fits      yes: {used}, no multiplier")
+    excess = report.get("excess") or [used]
+    return Finding("Fits", "No", "; ".join(excess), "bad", "\n          ".join(["fits      NO", *excess]))
 
 
 def _exact(report: Mapping[str, Any]) -> Finding:
     verify = report.get("verify")
     if not verify:
-        return Finding("Exact", "Not checked", "compile with --verify N", "open")
-    ran = {name: key for name, key in IMPLEMENTATIONS.items() if verify.get(f"{key}_mismatches") is not None}
+        how = "compile with --verify N"
+        return Finding("Exact", "Not checked", how, "open", f"exact     not checked: {how}")
+    ran = {name: key for name, key in _IMPLEMENTATIONS.items() if verify.get(f"{key}_mismatches") is not None}
     if not ran:
-        return Finding("Exact", "No RTL", "compile for a target", "open")
+        how = "compile for a target"
+        return Finding("Exact", "No RTL", how, "open", f"exact     no RTL to compare: {how}")
     samples = verify["samples"]
     for name, key in ran.items():
         samples = verify.get(f"{key}_samples", samples)
         if wrong := verify[f"{key}_mismatches"]:
-            return Finding("Exact", "No", f"{wrong} of {samples} samples differ between {name} and emulator", "bad")
-    return Finding("Exact", "Bit for bit", f"{', '.join(ran)} and emulator agree on {samples} samples", "good")
+            differ = f"{wrong} of {samples} samples differ between {name} and emulator"
+            return Finding("Exact", "No", differ, "bad", f"exact     NO: {differ}")
+    who = f"{', '.join(ran)} and emulator agree"
+    text = f"exact     yes: {who} bit for bit on {samples} samples"
+    return Finding("Exact", "Bit for bit", f"{who} on {samples} samples", "good", text)
 
 
 def _accuracy(report: Mapping[str, Any]) -> Finding | None:
     verify = report.get("verify", {})
     if "accuracy_emulator" in verify:
-        samples = f"{verify.get('accuracy_samples', verify['samples']):,} samples"
-        detail, state = f"on {samples}", "open"
+        share, count = verify["accuracy_emulator"], verify.get("accuracy_samples", verify["samples"])
+        detail, beside = f"on {count:,} samples", ""
         if "accuracy_float" in verify:
-            change = 100 * (verify["accuracy_emulator"] - verify["accuracy_float"])
-            detail = f"the ONNX model {verify['accuracy_float']:.2%} ({change:+.2f} points), {samples}"
-        return Finding("Accuracy", f"{verify['accuracy_emulator']:.2%}", detail, state)
+            change = f"{100 * (share - verify['accuracy_float']):+.2f} points"
+            detail = f"the ONNX model {verify['accuracy_float']:.2%} ({change}), {count:,} samples"
+            beside = f" (the ONNX model {verify['accuracy_float']:.2%}, {change})"
+        return Finding("Accuracy", f"{share:.2%}", detail, "open", f"accuracy  {share:.2%}{beside} on {count} samples")
     if "reference_max_abs_error" in verify:
-        error = verify["reference_max_abs_error"]
-        detail = f"largest difference from the ONNX model on {verify['samples']:,} samples"
-        return Finding("Error", f"{error:.4g}", detail, "open")
+        error, count = f"{verify['reference_max_abs_error']:.4g}", verify["samples"]
+        detail = f"largest difference from the ONNX model on {count:,} samples"
+        text = f"error     at most {error} against the ONNX model on {count} samples"
+        return Finding("Error", error, detail, "open", text)
     return None
 
 
@@ -81,12 +93,18 @@ def _rate(report: Mapping[str, Any]) -> Finding | None:
     totals = report["totals"]
     if not report.get("target") or not totals.get("ii_cycles"):
         return None
-    cycles = totals["ii_cycles"]
-    every = "one sample every cycle" if cycles == 1 else f"one sample every {cycles:,} cycles"
-    return Finding("Samples a second", compact(totals["fps"]), f"{every} at {totals['clock_mhz']:g} MHz", "open")
+    interval, latency, clock = totals["ii_cycles"], totals["latency_cycles"], totals["clock_mhz"]
+    every = "one sample every cycle" if interval == 1 else f"one sample every {interval:,} cycles"
+    time = duration(latency / clock).replace("µ", "u")  # for any terminal
+    text = (
+        f"speed     {totals['fps']:,.0f} samples/s at {clock:g} MHz; latency {latency:,} cycles ({time}), "
+        f"one sample every {interval:,}"
+    )
+    return Finding("Samples a second", compact(totals["fps"]), f"{every} at {clock:g} MHz", "open", text)
 
 
 def _latency(report: Mapping[str, Any]) -> Finding | None:
+    """Its text is part of the rate's."""
     totals = report["totals"]
     if not report.get("target") or not totals.get("ii_cycles"):
         return None

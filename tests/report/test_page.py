@@ -97,6 +97,18 @@ def test_the_same_report_gives_the_same_page() -> None:
     assert render_html(example_report()) == render_html(example_report())
 
 
+def test_what_place_and_route_measured_is_there_where_it_ran() -> None:
+    slowest = {"place": "conv", "onnx_nodes": ["/conv/Conv"], "start": "a_q", "end": "b_d"}
+    made = {"image": "top.bit", "tool": "nextpnr", "clock_mhz": 25.0, "fmax_mhz": 61.27, "baud": 115200}
+    made |= {
+        "cells": {"LUT": {"used": 10, "available": 40}},
+        "slowest": {**slowest, "logic_ns": 3.5, "routing_ns": 9.0},
+    }
+    text = _parsed(example_report() | {"bitstream": made}).text
+    assert "up to 61.3 MHz" in text and "12.5 ns and 9.0 ns of them routing, is in conv (/conv/Conv)" in text
+    assert "25.0%" in text
+
+
 def test_what_is_not_known_is_left_out_or_said() -> None:
     report = example_report()
     for key in ("verify", "synth", "warnings", "quality", "asked"):
