@@ -25,7 +25,7 @@ class Finding:
 
 def verdict(report: Mapping[str, Any]) -> list[Finding]:
     """What is known, in the order of the questions."""
-    found = (_fits(report), _exact(report), _accuracy(report), _rate(report), _latency(report))
+    found = (_fits(report), _exact(report), _rounded(report), _accuracy(report), _rate(report), _latency(report))
     return [finding for finding in found if finding is not None]
 
 
@@ -69,6 +69,20 @@ def _exact(report: Mapping[str, Any]) -> Finding:
     who = f"{', '.join(ran)} and emulator agree"
     text = f"exact     yes: {who} bit for bit on {samples} samples"
     return Finding("Exact", "Bit for bit", f"{who} on {samples} samples", "good", text)
+
+
+def _rounded(report: Mapping[str, Any]) -> Finding | None:
+    """What the user had rounded that the file computes in floats."""
+    residuals = report.get("residuals")
+    if not residuals:
+        return None
+    parts = [
+        f"{residuals[count]:,} {what} to {residuals[key]}"
+        for key, count, what in (("format", "tensors", "tensors"), ("constants", "constant_tensors", "constants"))
+        if key in residuals
+    ]
+    detail = ", ".join(parts)
+    return Finding("Rounded", "As asked", detail, "open", f"rounded   as asked: {detail}")
 
 
 def _accuracy(report: Mapping[str, Any]) -> Finding | None:

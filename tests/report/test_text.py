@@ -44,6 +44,18 @@ def test_a_design_that_does_not_fit_says_so_first_with_the_numbers() -> None:
     ]
 
 
+def test_rounding_that_was_asked_for_is_said_with_its_formats() -> None:
+    report = example_report()
+    report["residuals"] = {
+        "format": "fixed:16:7 half_up",
+        "constants": "fixed:12:8 half_up",
+        "tensors": 1203,
+        "constant_tensors": 153,
+    }
+    line = "rounded   as asked: 1,203 tensors to fixed:16:7 half_up, 153 constants to fixed:12:8 half_up"
+    assert render_text(report).splitlines()[4] == line
+
+
 def test_a_mismatch_is_not_overlooked() -> None:
     report = example_report()
     report["verify"]["rtl_mismatches"] = 2
