@@ -46,8 +46,6 @@ def _facts(report: Mapping[str, Any]) -> list[str]:
     facts = [f"{len(layers)} layers"]
     facts += [f"{figures.compact(weights)} weights"] if weights else []
     facts += [f"{figures.compact(products)} multiply-accumulates per sample, no multiplier"] if products else []
-    if rounded := report.get("residuals"):
-        facts.append(f"{rounded['tensors'] + rounded['constant_tensors']} tensors between quantizers rounded")
     asked = ", ".join(f"{key} {value}" for key, value in report.get("asked", {}).items())
     return [*facts, f"asked for {asked}"] if asked else facts
 
