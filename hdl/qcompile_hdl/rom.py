@@ -11,12 +11,12 @@ from amaranth.lib.memory import Memory
 from ._counter import counter
 
 _LUTS_PER_BLOCK = 64  # what a block RAM is worth: a ROM of more LUTs for each of its blocks becomes block RAM
-_BLOCK = (512, 36)  # words and bits of a block, in the shape that is widest
+_BLOCK_SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))  # words, bits
 
 
 def in_block_ram(words: int, width: int) -> bool:
     """Whether `rom_verilog` asks synthesis for block RAM: not where a few LUTs (64 words of a bit each) do."""
-    blocks = -(-words // _BLOCK[0]) * -(-width // _BLOCK[1])
+    blocks = min(-(-words // deep) * -(-width // wide) for deep, wide in _BLOCK_SHAPES)
     return -(-words // 64) * width > _LUTS_PER_BLOCK * blocks
 
 
@@ -54,7 +54,8 @@ def _rom_lines(module: str, words: Sequence[int], width: int, about: str) -> Ite
     address_width = max(1, (len(words) - 1).bit_length())
     for line in about.splitlines():
         yield f"// {line}".rstrip() + "\n"
-    yield f"module {module} (\n  input  wire clk,\n  input  wire enable,\n"
+    # Flattened, Yosys takes a small ROM's words apart together with the counter that reads them: twice the LUTs.
+    yield f'(* keep_hierarchy = "yes" *)\nmodule {module} (\n  input  wire clk,\n  input  wire enable,\n'
     yield f"  input  wire [{address_width - 1}:0] address,\n  output reg  [{width - 1}:0] word\n);\n"
     style = '(* rom_style = "block" *) ' if in_block_ram(len(words), width) else ""
     yield f"  {style}reg [{width - 1}:0] words [0:{len(words) - 1}];\n\n"

@@ -21,6 +21,18 @@ class Folding:
 
 
 @dataclass(frozen=True)
+class LaneCosts:
+    """About how many LUTs one lane takes: a product, a result with its requantization, an operand."""
+
+    product: float = 1.0
+    result: float = 4.0
+    operand: float = 0.5
+
+    def of(self, folding: Folding) -> float:
+        return self.product * folding.simd * folding.pe + self.result * folding.pe + self.operand * folding.simd
+
+
+@dataclass(frozen=True)
 class Shape:
     """A layer as folding sees it.
 
@@ -63,8 +75,8 @@ def divisors(n: int) -> list[int]:
     return [d for d in range(1, n + 1) if n % d == 0]
 
 
-def fold(shape: Shape, cycles: int) -> Folding:
-    """The folding with the least hardware that needs at most ``cycles`` per frame; the fastest if none does."""
+def fold(shape: Shape, cycles: int, costs: LaneCosts | None = None) -> Folding:
+    """The cheapest folding that needs at most ``cycles`` per frame; the fastest if none does."""
     if shape.separate:
         options = [Folding(d, d, shape.cycles(d, d)) for d in divisors(shape.outs)]
         fitting = [o for o in options if o.cycles <= cycles]
@@ -73,8 +85,8 @@ def fold(shape: Shape, cycles: int) -> Folding:
     fitting = [o for o in options if o.cycles <= cycles]
     if not fitting:
         return options[-1]
-    # A result lane ends in a requantization, which costs as much as some products.
-    return min(fitting, key=lambda o: (o.simd * o.pe + 4 * o.pe + o.simd / 2, o.pe))
+    costs = costs or LaneCosts()
+    return min(fitting, key=lambda o: (costs.of(o), o.pe))
 
 
 def slowest(graph: Graph, groups: list[Group]) -> int:

@@ -1,4 +1,4 @@
-"""Results of a folded layer that share the lanes that requantize them: a layer of its own behind the sums.
+"""What lanes of a folded layer cost, and results that share the lanes that requantize them.
 
 An engine that takes many cycles for its sums needs its requantization, which is wide, once in that time. Where it
 has several results at a time, they go through fewer requantizing lanes one after the other.
@@ -10,7 +10,9 @@ from math import prod
 
 from qcompile.ir import integer
 from qcompile.ir.graph import Graph
-from qcompile.schedule.fold import Folding, divisors, layer_shape
+from qcompile.ir.integer import IntType
+from qcompile.lower.folded import BIT, weight_bits
+from qcompile.schedule.fold import Folding, LaneCosts, divisors, layer_shape
 from qcompile.schedule.partition import Group
 
 _CONTROL = 50  # LUTs of another engine around its datapaths
@@ -31,6 +33,26 @@ def requantizing_lanes(graph: Graph, group: Group, folding: Folding) -> int | No
     width = graph.types[group.anchor.name].span.width
     saved = (folding.pe - lanes) * sum(_lane_luts(node.op, width) for node in group.nodes[1:])
     return lanes if saved > folding.pe * width + _CONTROL else None
+
+
+def lane_costs(graph: Graph, group: Group) -> LaneCosts:
+    """About the LUTs of a lane of the group's engine."""
+    op = group.anchor.op
+    x: IntType = graph.types[group.operands[0]]
+    sums: IntType = graph.types[group.anchor.name]
+    tail = sum(_lane_luts(node.op, sums.span.width) for node in group.nodes[1:])
+    # A wide requantization is shared; what is left of it is the way there.
+    result = sums.span.width + min(tail, sums.span.width)
+    if not isinstance(op, integer.Conv | integer.MatMul):
+        return LaneCosts(0.0, sums.span.width + tail, 0.0)
+    bits = weight_bits(op.weights.values)
+    if bits == 1 and x.span == BIT:
+        product = 1.5
+    else:
+        digits = (bits + 1) // 2
+        # A digit's bits, the sum of a product's digits, and the product's part in the tree of sums.
+        product = digits * (x.span.width + 1) + (digits - 1) * (x.span.width + 2) + x.span.width + bits
+    return LaneCosts(product, result, x.span.width / 2)
 
 
 def splits(group: Group) -> bool:
