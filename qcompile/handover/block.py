@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -35,6 +35,21 @@ class Block:
     interval_cycles: int = 0
     files: tuple[str, ...] = ()
     fingerprint: int = 0
+
+    @property
+    def class_name(self) -> str:
+        """In Python."""
+        return "".join(part.capitalize() for part in self.name.split("_"))
+
+    def adapter(self, frames: int) -> Block:
+        """The adapter to 32-bit streams with a batch of ``frames``, as a block of its own: one frame of words."""
+        return replace(
+            self,
+            name=f"{self.name}_dma",
+            input=self.input.in_words(frames),
+            output=self.output.in_words(frames),
+            pins=Pins(),
+        )
 
     @property
     def input_port(self) -> str:

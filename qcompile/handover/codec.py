@@ -120,7 +120,9 @@ def _encoder(op: integer.Input) -> Encoder | None:
         steps.append(tuple(((boundary - offset) / abs(scale), included) for boundary, included in reached))
         signs.append(1 if scale > 0 else -1)
     order = tuple(int(k) for k in op.order.values.ravel())
-    grid = str(quantizer) + ("" if (affine.scale, affine.offset) == ((Fraction(1),), (Fraction(0),)) else ", after the network's scaling")
+    grid = str(quantizer) + (
+        "" if (affine.scale, affine.offset) == ((Fraction(1),), (Fraction(0),)) else ", after the network's scaling"
+    )
     return Encoder(grid, op.onnx_shape, _unless_identity(order), codes, tuple(steps), tuple(signs))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,10 +10,12 @@ import numpy.typing as npt
 
 from qcompile.handover.block import Block
 from qcompile.handover.codec import Codec
+from qcompile.handover.integration import integration_files
 from qcompile.templates import render
 
 Beats = npt.NDArray[np.uint8]
 
+_BATCH = 3  # frames through the adapter
 _SIMULATED_CYCLES = 100_000  # what a simulator without compiler does in seconds
 
 
@@ -26,25 +28,12 @@ def handover_files(
     files = {
         **vector_files(inputs, outputs),
         **_testbench(block, len(inputs)),
+        **(_adapter_testbench(block, inputs, outputs) if block.pins.interface == "axis" else {}),
         **driver_files(block, host),
+        **integration_files(block),
     }
     names = {"block": block, "encoder": host.encoder, "decoder": host.decoder, "layers": layers}
-    return {**files, "README.md": render("handover/README.md.j2", **names, files=_about(block.name))}
-
-
-def _about(name: str) -> list[tuple[str, str]]:
-    """What lies where, as the data sheet lists it."""
-    return [
-        (f"rtl/{name}.v", "the top module, and the structure below it"),
-        ("rtl/*_datapath.v", "a layer's arithmetic, one line per adder"),
-        (f"tb/{name}_tb.v", "self-checking testbench in Verilog; run by `make -C tb`"),
-        (f"tb/test_{name}.py", "test in cocotb; run by `make -C tb cocotb`"),
-        ("vectors/", "frames in and out, one beat a line, for both"),
-        (f"driver/{name}.py", "driver in Python, for PYNQ; its codec runs anywhere"),
-        (f"driver/{name}.h, driver/{name}.c", "the same in C, for bare metal"),
-        ("golden.txt", "the integer network that the hardware equals bit for bit"),
-        ("schedule.json, report.json, report.txt", "lanes of each layer; figures"),
-    ]
+    return {**files, "README.md": render("handover/README.md.j2", **names, files=_about(block, files))}
 
 
 def vector_files(inputs: Beats, outputs: Beats) -> dict[str, str]:
@@ -52,21 +41,67 @@ def vector_files(inputs: Beats, outputs: Beats) -> dict[str, str]:
     return {"vectors/input.hex": _hex(inputs), "vectors/output.hex": _hex(outputs)}
 
 
+def _about(block: Block, files: Iterable[str]) -> list[tuple[str, str]]:
+    """What lies where, as the data sheet lists it; only what is among ``files``."""
+    name = block.name
+    every = {
+        f"rtl/{name}_dma.v": "adapter to streams of 32 bits, for a DMA",
+        f"tb/{name}_tb.v": "self-checking testbench in Verilog; run by `make -C tb`",
+        f"tb/{name}_dma_tb.v": f"the same for the adapter: `make -C tb TOP={name}_dma`",
+        f"tb/test_{name}.py": "test in cocotb; run by `make -C tb cocotb`",
+        f"driver/{name}.py": "driver in Python, for PYNQ; its codec runs anywhere",
+        f"driver/{name}.h": "driver in C, for bare metal",
+        f"driver/{name}.c": "its source",
+        f"constraints/{name}.xdc": "the clock, for Vivado",
+        f"constraints/{name}.sdc": "the clock, for other tools",
+        "vivado/build.tcl": f"from here to a bitstream for {block.target.name}, with a DMA",
+        "ip/component.xml": "IP-XACT 1685-2014",
+        "ip/package_ip.tcl": "packages the block for Vivado's IP catalogue",
+        f"litex/{name}.py": "LiteX module with stream endpoints",
+        f"{name}.core": "FuseSoC core, with targets sim, lint and synth",
+    }
+    known = [(file, about) for file, about in every.items() if file in files]
+    return [
+        (f"rtl/{name}.v", "the top module, and the structure below it"),
+        ("rtl/*_datapath.v", "a layer's arithmetic, one line per adder"),
+        *known,
+        ("vectors/", "frames in and out, one beat a line, for the testbenches"),
+        ("golden.txt", "the integer network that the hardware equals bit for bit"),
+        ("schedule.json, report.json, report.txt", "lanes of each layer; figures"),
+    ]
+
+
 def _testbench(block: Block, frames: int) -> dict[str, str]:
     run = min(frames, max(2, _SIMULATED_CYCLES // block.interval_cycles))
     return {
-        f"tb/{block.name}_tb.v": render("handover/testbench.v.j2", block=block, frames=frames, run=run),
+        f"tb/{block.name}_tb.v": render("handover/testbench.v.j2", block=block, frames=frames, run=run, prefix=""),
         f"tb/test_{block.name}.py": render("handover/cocotb.py.j2", block=block, run=run),
-        "tb/Makefile": render("handover/Makefile.j2", block=block),
+        "tb/Makefile": render("handover/Makefile.j2", block=block, adapter=block.pins.interface == "axis"),
     }
+
+
+def _adapter_testbench(block: Block, inputs: Beats, outputs: Beats) -> dict[str, str]:
+    """Of the adapter to 32-bit streams: a batch is one frame of words."""
+    batch = min(len(inputs), _BATCH)
+    sides = {
+        f"vectors/dma_{side}.hex": _hex(_words(beats[:batch], bus.words))
+        for side, beats, bus in (("input", inputs, block.input), ("output", outputs, block.output))
+    }
+    text = render("handover/testbench.v.j2", block=block.adapter(batch), frames=1, run=1, prefix="dma_")
+    return {**sides, f"tb/{block.name}_dma_tb.v": text}
+
+
+def _words(beats: Beats, words: int) -> Beats:
+    """``[1, words, 4]`` of ``[frames, beats, bytes]``, each beat in ``words`` words."""
+    padded = np.pad(beats, ((0, 0), (0, 0), (0, 4 * words - beats.shape[2])))
+    return padded.reshape(1, -1, 4)
 
 
 def driver_files(block: Block, host: Codec) -> dict[str, str]:
     """The host's side in Python and C."""
     names = {"block": block, "encoder": host.encoder, "decoder": host.decoder}
-    camel = "".join(part.capitalize() for part in block.name.split("_"))
     return {
-        f"driver/{block.name}.py": render("handover/driver.py.j2", **names, **{"class": camel}),
+        f"driver/{block.name}.py": render("handover/driver.py.j2", **names, **{"class": block.class_name}),
         f"driver/{block.name}.h": render("handover/driver.h.j2", **names),
         f"driver/{block.name}.c": render("handover/driver.c.j2", **names),
     }

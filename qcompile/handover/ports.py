@@ -63,6 +63,20 @@ class Bus:
         return 8 * self.bytes
 
     @property
+    def words(self) -> int:
+        """Words of 32 bits that hold one beat, as a DMA moves them."""
+        return -(-self.bytes // 4)
+
+    @property
+    def stored(self) -> int:
+        """Bytes of one beat in the memory of a DMA."""
+        return 4 * self.words
+
+    def in_words(self, frames: int) -> Bus:
+        """``frames`` frames as one of 32-bit words."""
+        return Bus(frames * self.beats * self.words, (Field(0, 0, 32, False),))
+
+    @property
     def values(self) -> int:
         """Of one frame."""
         return self.beats * len(self.fields)

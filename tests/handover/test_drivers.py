@@ -29,7 +29,7 @@ from qcompile.numerics.quantizer import Quantizer
 from qcompile.numerics.rounding import Rounding
 from qcompile.numerics.span import Span
 from qcompile.verify.compiler import find_compiler
-from qcompile.verify.vectors import pack, unpack
+from qcompile.verify.vectors import pack
 
 PLAIN = Affine((Q(1),), (Q(0),))
 IMAGENET = Affine(tuple(1 / Q(str(s)) for s in (0.229, 0.224, -0.225)), tuple(Q(k, 3) for k in (-2, 1, 5)))
@@ -125,6 +125,11 @@ def compiled_c(folder: Path, name: str, *flags: str, more: tuple[str, ...] = ())
     return ctypes.CDLL(str(folder / "driver.so"))
 
 
+def in_words(packed: np.ndarray) -> np.ndarray:
+    """Beats of bytes, each in whole words of 32 bits, one row per frame."""
+    return np.pad(packed, ((0, 0), (0, 0), (0, -packed.shape[2] % 4))).reshape(len(packed), -1)
+
+
 def samples_near_steps(emulator: Emulator, count: int = 60) -> np.ndarray:
     """float32 around every boundary of the grid, at it, and far away."""
     op = emulator.inputs[0].op
@@ -155,7 +160,7 @@ def test_both_drivers_give_the_emulators_bits(case: str, beats: int, tmp_path: P
     samples = samples_near_steps(emulator)
     codes = emulator.encode(samples)
     flat = codes.reshape(len(codes), -1).astype(np.int64)
-    packed = pack(flat, stream_of(graph, beats)).reshape(len(flat), -1)
+    packed = in_words(pack(flat, stream_of(graph, beats)))
     decoded = emulator.decode(graph.by_name["y"], codes)
 
     assert (python.quantize(samples) == flat).all()
@@ -181,9 +186,8 @@ def test_lanes_of_any_width_and_sign_are_packed_as_the_hardware_does(tmp_path: P
     rng = np.random.default_rng(1)
     lanes = [rng.integers(span.low, span.high + 1, (50, 3)) for span in spans]
     codes = np.stack(lanes, axis=2).reshape(50, -1)
-    packed = pack(codes, stream).reshape(50, -1)
+    packed = in_words(pack(codes, stream))
     assert (python.pack(codes) == packed).all() and (python.unpack(packed) == codes).all()
-    assert (unpack(packed.reshape(50, 3, -1), stream).reshape(50, -1) == codes).all()
     assert (c("pack", codes, packed.shape[1], np.uint8) == packed).all()
     assert (c("unpack", packed, 21, np.int64) == codes).all()
 
@@ -207,7 +211,7 @@ class FakeChannel:
 
 
 class FakeDma:
-    """A DMA with the network behind it: answers the packed outputs of the packed inputs that it knows."""
+    """A DMA with the network behind it: answers batches of the packed inputs that it knows."""
 
     def __init__(self, answers: dict[bytes, bytes]) -> None:
         self.recvchannel = FakeChannel(self._receive)
@@ -218,15 +222,18 @@ class FakeDma:
         self.buffer = buffer
 
     def _send(self, buffer) -> None:
-        self.buffer[:] = np.frombuffer(self.answers[bytes(buffer)], np.uint8)
+        size = len(next(iter(self.answers)))
+        frames = [bytes(buffer[start : start + size]) for start in range(0, len(buffer), size)]
+        self.buffer[:] = np.frombuffer(b"".join(self.answers[frame] for frame in frames), np.uint8)
 
 
 def golden(folder: Path) -> dict[bytes, bytes]:
-    """Packed output by packed input, from the vector files."""
+    """Packed output by packed input, each beat in whole words, from the vector files."""
     sides = []
     for file in ("input.hex", "output.hex"):
         frames = (folder / "vectors" / file).read_text().split("// frame ")[1:]
-        sides.append([b"".join(bytes.fromhex(beat)[::-1] for beat in frame.split()[1:]) for frame in frames])
+        beats = ([bytes.fromhex(beat)[::-1] for beat in frame.split()[1:]] for frame in frames)
+        sides.append([b"".join(beat + bytes(-len(beat) % 4) for beat in frame) for frame in beats])
     return dict(zip(*sides, strict=True))
 
 
