@@ -120,6 +120,10 @@ RULES: dict[str, Rule] = {
         "report cannot be read",
         "The folder holds no report.json that this version of qcompile understands. Compile again into it.",
     ),
+    "QC520": Rule(
+        "sweep cannot be read",
+        "`qcompile report FOLDER --formats FILE` takes the table of `qcompile sweep --csv FILE`, its header included.",
+    ),
     "QC507": Rule(
         "rate out of reach",
         "No folding, and not even unrolled layers, take as few cycles per frame as --fps asks for at this clock: an "

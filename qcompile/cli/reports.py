@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 from collections.abc import Sequence
@@ -22,13 +23,21 @@ def report(words: Sequence[str]) -> int:
     )
     parser.add_argument("folder", type=Path, help="what -o named")
     parser.add_argument("--json", action="store_true", help="print report.json instead of the text, and write nothing")
+    parser.add_argument(
+        "--formats", metavar="FILE", help="show accuracy by format: the table of `qcompile sweep --csv`"
+    )
     args = parser.parse_args(words)
     found = _read(args.folder)
+    if args.formats is not None:
+        found["formats"] = _format_points(args.formats)
     if args.json:
         sys.stdout.write(to_json(found))
         return 0
     text = render_text(found)
-    renew_files(args.folder, {"report.txt": text, "report.html": render_html(found)})
+    renewed = {"report.txt": text, "report.html": render_html(found)}
+    if args.formats is not None:
+        renewed["report.json"] = to_json(found)
+    renew_files(args.folder, renewed)
     sys.stdout.write(text)
     return 0
 
@@ -42,6 +51,27 @@ def diff(words: Sequence[str]) -> int:
     found = compare(_read(args.before), _read(args.after))
     sys.stdout.write(to_json(found) if args.json else render_diff(found, str(args.before), str(args.after)))
     return 0
+
+
+def _format_points(path: str) -> list[dict[str, Any]]:
+    """The rows of a sweep's table; QC520 where it is none."""
+    help = "give the file that `qcompile sweep --csv FILE` wrote"
+    try:
+        with Path(path).open(newline="", encoding="utf-8") as file:
+            return [_format_point(row) for row in csv.DictReader(file)]
+    except OSError as error:
+        raise fail("QC520", path, f"cannot be read: {error.strerror or error}", help) from None
+    except KeyError as missing:
+        raise fail("QC520", path, f"has no column {missing}", help) from None
+    except (TypeError, ValueError) as error:
+        raise fail("QC520", path, f"has a figure that is none: {error}", help) from None
+
+
+def _format_point(row: dict[str, str]) -> dict[str, Any]:
+    """Percent become shares."""
+    point: dict[str, Any] = {key: row[key] for key in ("weights", "activations")}
+    point |= {"lut": int(row["lut"]), "agreement": round(float(row["agreement"]) / 100, 6)}
+    return point | ({"accuracy": round(float(row["accuracy"]) / 100, 6)} if row["accuracy"] else {})
 
 
 def _read(folder: Path) -> dict[str, Any]:

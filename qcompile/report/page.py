@@ -7,6 +7,7 @@ from typing import Any
 
 from qcompile import templates
 from qcompile.report import figures
+from qcompile.report.formats import format_chart
 from qcompile.report.rails import Row, rails
 from qcompile.report.schema import INPUT
 from qcompile.report.verdict import verdict
@@ -30,6 +31,7 @@ def render_html(report: Mapping[str, Any]) -> str:
         schedule=_schedule(report),
         quality=_quality(report),
         accuracy=_accuracy(report),
+        formats=format_chart(report),
         verification=verification_rows(report),
         synthesis=_synthesis(report),
         figures=figures,

@@ -182,6 +182,16 @@ class Residuals(TypedDict):
     constants: NotRequired[str]
 
 
+class FormatPoint(TypedDict):
+    """The network in other formats, from a sweep; shares of the labels and of the float network's classes."""
+
+    weights: str
+    activations: str
+    lut: int
+    agreement: float
+    accuracy: NotRequired[float]
+
+
 class Report(TypedDict):
     schema_version: int
     qcompile: str
@@ -196,6 +206,7 @@ class Report(TypedDict):
     asked: NotRequired[dict[str, str]]
     residuals: NotRequired[Residuals]
     quality: NotRequired[Quality]
+    formats: NotRequired[list[FormatPoint]]
     warnings: NotRequired[list[Notice]]
     verify: NotRequired[Verify]
     synth: NotRequired[Synth]

@@ -40,6 +40,40 @@ def test_report_json_prints_the_file_and_writes_nothing(driver: FakeDriver, caps
     assert not Path("out/report.html").exists()
 
 
+SWEEP = "weights,activations,accuracy,agreement,error,lut\nfixed:4,fixed:6,95.25,97.5,0.1,4321\n"
+
+
+def test_report_takes_a_sweep_and_keeps_it(driver: FakeDriver, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("net.onnx", "--target", "ultra96", "-o", "out") == 0
+    Path("sweep.csv").write_text(SWEEP)
+    assert run("report", "out", "--formats", "sweep.csv") == 0
+    point = {"weights": "fixed:4", "activations": "fixed:6", "lut": 4321, "agreement": 0.975, "accuracy": 0.9525}
+    assert json.loads(Path("out/report.json").read_text())["formats"] == [point]
+    assert run("report", "out") == 0
+    assert "95.25%" in Path("out/report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        (SWEEP.replace("agreement", "agreed"), "has no column 'agreement'"),
+        (SWEEP.replace("4321", "many"), "has a figure that is none: invalid literal for int() with base 10: 'many'"),
+    ],
+)
+def test_a_sweep_that_is_none_is_a_diagnostic(
+    content: str | None, message: str, driver: FakeDriver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("net.onnx", "--target", "ultra96", "-o", "out", "-q") == 0
+    if content is not None:
+        Path("sweep.csv").write_text(content)
+    capsys.readouterr()
+    assert run("report", "out", "--formats", "sweep.csv") == 1
+    assert capsys.readouterr().err == (
+        f"error[QC520]: sweep.csv: {message}\n  = help: give the file that `qcompile sweep --csv FILE` wrote\n"
+    )
+
+
 @pytest.mark.parametrize("command", [("report",), ("diff", "good")])
 @pytest.mark.parametrize(
     ("content", "message"),

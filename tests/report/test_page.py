@@ -109,6 +109,20 @@ def test_what_place_and_route_measured_is_there_where_it_ran() -> None:
     assert "25.0%" in text
 
 
+def test_a_sweep_shows_the_formats_that_no_other_beats() -> None:
+    sizes = {"fixed:3": (1000, 0.9), "fixed:4": (2000, 0.97), "minifloat:e4m3": (4000, 0.95)}
+    points = [
+        {"weights": name, "activations": name, "lut": lut, "agreement": 0.5, "accuracy": share}
+        for name, (lut, share) in sizes.items()
+    ]
+    report = example_report() | {"formats": points, "asked": {"weights": "fixed:4", "activations": "fixed:4"}}
+    outline = _parsed(report)
+    classes = [attrs.get("class") for tag, attrs in outline.found if tag == "circle"][-4:]
+    assert classes == ["best", "best", "here", "point"]
+    assert "fixed:4: 97.00%, 2,000 LUTs" in outline.text
+    assert 'd="M52.0 230.0H336.0V12.0"' in render_html(report)
+
+
 def test_what_is_not_known_is_left_out_or_said() -> None:
     report = example_report()
     for key in ("verify", "synth", "warnings", "quality", "asked"):
