@@ -84,6 +84,8 @@ class Compiled:
         self._calibration = calibration
         self._verified_on: Floats | None = None
         self._networks: Networks | None = None
+        self._exactly: Emulator | None = None
+        self._product = ""
         self._labels = labels
         self._simulator: Simulator | None = None
         self._hls: hls_backend.Hls | None = None
@@ -229,6 +231,8 @@ class Compiled:
             "reference_max_abs_error": float(np.abs(real - reference).max()),
             "reference": engine,
         }
+        if self._exactly is not None:
+            result |= self._against_exact_products(everything, real)
         if self.hardware is not None:
             self._vectors = self._packed(codes[:count], emulated[:count])
         if self.hardware is not None and self.hardware.rtl is not None:
@@ -253,6 +257,18 @@ class Compiled:
             result["accuracy_emulator"] = _accuracy(real, y)
         self.report["verify"] = result
         return result
+
+    def _against_exact_products(self, x: Floats, real: Floats) -> dict[str, Any]:
+        """How far the results of approximate products are from those of exact ones."""
+        assert self._exactly is not None
+        node = self._exactly.outputs[0]
+        exact = self._exactly.decode(node, self._exactly.run(self._exactly.encode(x))[node.name])
+        return {
+            "product": self._product,
+            "product_values": int(real.size),
+            "product_differences": int((real != exact).sum()),
+            "product_largest_difference": float(np.abs(real - exact).max()),
+        }
 
     def assess(self) -> None:
         """How the layers use their grids, and what error each leaves: fills the report's ``quality`` and its layers'.

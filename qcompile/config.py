@@ -8,6 +8,7 @@ formats = "auto"                     # or "as-is"
 scales = "pow2"                      # or "free", "dyadic"
 weight_range = "output"              # or "minmax", "mse"
 activation_range = "percentile:99.9" # or "minmax", "mse", "kl"
+multiply = "exact"                   # or "l-mul", "l-mul-formula", "pam": approximate products of minifloats
 weight_rounding = "gptq+comq"        # or "nearest", "gptq", "comq", "adaround"
 equalize = true                      # weight ranges alike between layers
 smooth = 0.5                         # outliers of activations move into weights
@@ -191,6 +192,7 @@ _SECTIONS: dict[str, dict[str, _Rule]] = {
         "weight_range": _word,
         "activation_range": _word,
         "weight_rounding": _word,
+        "multiply": _word,
         "equalize": _flag,
         "smooth": _share,
         "propagate": _share,

@@ -14,10 +14,12 @@ from qcompile import frontend, targets
 from qcompile.backends.amaranth import emit
 from qcompile.compiled import Compiled, Hardware
 from qcompile.config import Config, load_config
+from qcompile.emulator import Emulator
 from qcompile.errors import Collector, CompileError, Diagnostic, fail
 from qcompile.ir import hardware
 from qcompile.ir.graph import Graph
 from qcompile.lower.build import Effort
+from qcompile.numerics.products import Product
 from qcompile.passes.carry_signs_as_bits import CarrySignsAsBits
 from qcompile.passes.integerize import Integerize
 from qcompile.passes.manager import PassManager
@@ -114,11 +116,15 @@ def compile(
         graph = manager.run(graph, (chosen.residuals,))
     progress("integerize", None)
     quantized = manager.run(graph, TIDY)
-    meaning = manager.run(quantized, (Integerize(),))
+    product = Product(chosen.quantize.multiply)
+    meaning = manager.run(quantized, (Integerize(product),))
     golden = manager.run(meaning, (ShortenSums(), RealizeRequantize(), CarrySignsAsBits()))
     top = identifier(name or imported.graph.name).lower()
     names = tuple(output.name for output in imported.outputs)
     compiled = Compiled(model, golden, found.warnings, calibration, labels, emulator_report(imported.graph.name), names)
+    if product is not Product.EXACT:
+        exact = PassManager().run(quantized, (Integerize(), ShortenSums(), RealizeRequantize()))
+        compiled._product, compiled._exactly = str(product), Emulator(exact)
     compiled._networks = Networks(None if imported.quantized else original, quantized)
     if rounded is not None:
         compiled.report["residuals"] = rounded

@@ -18,7 +18,7 @@ from qcompile.errors import Collector, fail
 from qcompile.ir.graph import Graph
 from qcompile.ir.text import print_graph
 from qcompile.output import check_folder
-from qcompile.quantize.options import SCALES
+from qcompile.quantize.options import MULTIPLY, SCALES
 from qcompile.quantize.rounding import ROUNDINGS
 from qcompile.report import render_text, to_json
 from qcompile.report.verdict import verdict_lines
@@ -104,6 +104,7 @@ def format_options(made: Parser) -> None:
     how.add_argument("--constants", metavar="FORMAT", help="round the constants that such results are computed with")
     how.add_argument("--scales", choices=SCALES, help="pow2: rescaling is a shift (default: pow2)")
     how.add_argument("--weight-rounding", choices=ROUNDINGS, help="how weights are rounded (default: nearest)")
+    how.add_argument("--multiply", choices=MULTIPLY, help="how layers multiply minifloats (default: exact)")
     how.add_argument("--equalize", action="store_true", help="weight ranges of neighbouring layers become alike")
     how.add_argument(
         "--smooth", metavar="SHARE", type=float, help="outliers of activations move into weights, as in 0.5"
@@ -211,6 +212,7 @@ def chosen_options(args: Any, found: Collector) -> dict[str, Any]:
         "formats": args.formats,
         "scales": args.scales,
         "weight_rounding": args.weight_rounding,
+        "multiply": args.multiply,
         "equalize": args.equalize or None,
         "smooth": args.smooth,
         "propagate": args.propagate,

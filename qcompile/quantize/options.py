@@ -8,11 +8,13 @@ from types import MappingProxyType
 
 from qcompile.errors import fail
 from qcompile.numerics.formats import Fixed, Format
+from qcompile.numerics.products import Product
 from qcompile.numerics.rounding import Rounding
 from qcompile.quantize.rounding import ROUNDINGS
 
 SCALES = ("pow2", "free", "dyadic")
 FORMATS = ("auto", "as-is")
+MULTIPLY = tuple(str(product) for product in Product)
 WEIGHT_RANGES = ("minmax", "mse", "output")
 _WEIGHTS = Fixed(8, narrow=True)
 _ACTIVATIONS = Fixed(8)
@@ -46,6 +48,7 @@ class QuantizeOptions:
     which `qcompile.quantize.rounding` has. ``equalize``: factors move between layers until their weights have like
     ranges; ``smooth``: outliers of activations move into weights, as far as this share says (None: not at all).
     ``propagate``: the share of the error of its rounded operands that each layer's weights make up for.
+    ``multiply``: a product of `qcompile.numerics.products`; all but "exact" are approximations, of minifloats.
     ``bias_correction``: each layer's mean result on the samples becomes that of
     the float network.
     ``output``: the network's results stay on the exact grid of the last accumulator ("accumulator"), or get a
@@ -64,6 +67,7 @@ class QuantizeOptions:
     equalize: bool = False
     smooth: float | None = None
     propagate: float = 0.0
+    multiply: str = "exact"
     bias_correction: bool = True
     output: str | Format = "accumulator"
     rounding: Rounding = Rounding.HALF_UP
@@ -77,6 +81,7 @@ class QuantizeOptions:
             ("scales", self.scales, SCALES),
             ("weight_range", self.weight_range, WEIGHT_RANGES),
             ("weight_rounding", self.weight_rounding, ROUNDINGS),
+            ("multiply", self.multiply, MULTIPLY),
         ):
             if value not in choices:
                 raise fail("QC505", name, f"{value!r} is not a choice", f"write one of {', '.join(choices)}")

@@ -66,3 +66,21 @@ def test_formats_for_weights_are_refused_for_activations(text: str) -> None:
     assert (diagnostic.code, diagnostic.where) == ("QC211", "activations")
     assert diagnostic.found == f"format {parse_format(text, '')} is for weights alone"
     assert "minifloat:e3m2" in diagnostic.help
+
+
+@pytest.mark.parametrize("rule", ["l-mul", "pam"])
+def test_approximate_products_are_exact_in_simulation_and_counted(rule: str) -> None:
+    model = onnx.ModelProto()
+    model.CopyFrom(network())
+    del model.graph.node[3:]
+    model.graph.output[0].name = "r1"
+    samples = np.random.default_rng(0).normal(size=(40, WIDTH)).astype(np.float32)
+    formats = {"weights": "minifloat:e3m3", "activations": "minifloat:e3m2"}
+    compiled = qcompile.compile(model, target="zcu104", calibration=samples, effort=0, multiply=rule, **formats)
+    result = compiled.verify(samples, count=20)
+    assert result["rtl_mismatches"] == 0
+    assert (result["product"], result["product_values"]) == (rule, 20 * WIDTH)
+    exact = qcompile.compile(model, target=None, calibration=samples, **formats)
+    apart = np.abs(exact.emulate(samples[:20]) - compiled.emulate(samples[:20]))
+    assert result["product_differences"] == (apart > 0).sum() > 20
+    assert result["product_largest_difference"] == apart.max()
