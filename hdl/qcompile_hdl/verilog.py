@@ -30,6 +30,16 @@ memory_collect
 write_verilog -noattr
 """
 
+# What linters ask about, and is meant; the waivers are for this text alone.
+LINT = """\
+// One file for all modules of the structure, parents first. A narrower operand is extended as Verilog defines it; of
+// some signals not every bit is read: padding of the input pins, carries that cannot occur.
+// verilator lint_off DECLFILENAME
+// verilator lint_off WIDTHEXPAND
+// verilator lint_off UNUSEDSIGNAL
+
+"""
+
 
 def to_verilog(
     elaboratable: Any, name: str = "top", ports: Any = None, comments: Mapping[str, str] | None = None
@@ -49,7 +59,7 @@ def to_verilog(
             gc.enable()
     yosys = find_yosys(lambda version: version >= (0, 40))
     script = f"read_rtlil <<rtlil\n{text}\nrtlil\n{PASSES}"
-    return tidy(yosys.run(["-q", "-"], script, ignore_warnings=True), comments or {})
+    return LINT + tidy(yosys.run(["-q", "-"], script, ignore_warnings=True), comments or {})
 
 
 def _rtlil(elaboratable: Any, name: str, ports: Any) -> str:

@@ -145,15 +145,24 @@ def _print(module: Module) -> str:
     lines = [f"module {module.name} ("]
     for k, name in enumerate(ports):
         kind = "reg " if name in module.registers else "wire"
-        init = module.registers.get(name, "")
         comma = "" if k == len(ports) - 1 else ","
-        lines.append(f"  {module.directions[name]:6} {kind} {_range(name, module)}{name}{init}{comma}")
+        lines.append(f"  {module.directions[name]:6} {kind} {_range(name, module)}{name}{comma}")
     lines.append(");")
     for name in sorted(used & set(module.widths) - set(module.directions), key=_natural):
         kind = "reg" if name in module.registers else "wire"
         depth = module.memories.get(name, "")
-        lines.append(f"  {kind} {_range(name, module)}{name}{depth}{module.registers.get(name, '')};")
-    return "\n".join([*lines, "", *module.body, "endmodule", ""])
+        lines.append(f"  {kind} {_range(name, module)}{name}{depth};")
+    return "\n".join([*lines, *_initial(module), "", *module.body, "endmodule", ""])
+
+
+def _initial(module: Module) -> list[str]:
+    """Initial values, in a block: with the declaration of what is assigned elsewhere, they are a lint warning."""
+    values = sorted(((name, init) for name, init in module.registers.items() if init), key=lambda item: _natural(item[0]))
+    if not values:
+        return []
+    if len(values) == 1:
+        return ["", f"  initial {values[0][0]}{values[0][1]};"]
+    return ["", "  initial begin", *(f"    {name}{init};" for name, init in values), "  end"]
 
 
 def _drop_unread(modules: list[Module]) -> None:

@@ -47,9 +47,6 @@ VERILATE_FLAGS = ("--x-assign", "fast", "--x-initial", "fast", "--no-assert", "-
 # Long generated functions make g++ superlinear: 20,000 adders take 33 s instead of 81 s when split, 2,000 the same.
 SPLIT_SOURCE_BYTES = 250_000
 SPLIT_FLAGS = ("--output-split", "5000", "--output-split-cfuncs", "500")
-# Style only: one file holds many modules, registers have initial values and a reset, and generated names may have
-# no reader. WIDTHEXPAND: the Verilog writer gives constants their shortest width.
-LINT_WAIVED = ("DECLFILENAME", "PROCASSINIT", "UNUSEDSIGNAL", "UNUSEDPARAM", "WIDTHEXPAND")
 
 
 @dataclass(frozen=True)
@@ -104,14 +101,13 @@ def find_verilator() -> Verilator:
 
 
 def lint(sources: Mapping[str, str], top: str) -> list[str]:
-    """Every warning and error of Verilator's ``-Wall`` but the waived ones of style, one text each."""
+    """Every warning and error of Verilator's ``-Wall``, one text each."""
     verilator = find_verilator()
     with tempfile.TemporaryDirectory(prefix="qcompile-lint-") as temporary:
         folder = Path(temporary)
         files = _write(sources, folder)
-        waived = [f"-Wno-{name}" for name in LINT_WAIVED]
         result = verilator.run(
-            ["--lint-only", "-Wall", *waived, "-Wno-fatal", "--no-timing", "--top-module", top, *files], folder
+            ["--lint-only", "-Wall", "-Wno-fatal", "--no-timing", "--top-module", top, *files], folder
         )
     return _messages(result.stderr)
 
