@@ -203,7 +203,8 @@ class _Scheduler:
         else:
             PointwiseLayer(net, group, layer, folding).build()
         names = tuple(node.name for node in group.nodes)
-        reason = f"{folding.pe} results and {folding.simd} operands at a time, {folding.cycles:,} cycles a frame"
+        lanes = f"{_counted(folding.pe, 'result')} and {_counted(folding.simd, 'operand')}"
+        reason = f"{lanes} at a time, {folding.cycles:,} cycles a frame"
         engine = f"folded {_KINDS.get(group.anchor.op.mnemonic, 'engine')}"
         net.layers.append(Layer(layer, engine, names, group.origin, reason, (folding.simd, folding.pe)))
 
@@ -220,3 +221,7 @@ def foldable(graph: Graph, group: Group) -> bool:
 
 
 _KINDS = {"conv": "convolution", "matmul": "matrix", "max_pool": "maximum", "sum_pool": "sum"}
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
