@@ -10,6 +10,7 @@ weight_range = "output"              # or "minmax", "mse"
 activation_range = "percentile:99.9" # or "minmax", "mse", "kl"
 multiply = "exact"                   # or "l-mul", "l-mul-formula", "pam": approximate products of minifloats
 weight_rounding = "gptq+comq"        # or "nearest", "gptq", "comq", "adaround"
+adder_slack = 0.1                    # a tenth more error where that saves adders
 equalize = true                      # weight ranges alike between layers
 smooth = 0.5                         # outliers of activations move into weights
 propagate = 0.5                      # weights make up for their rounded operands
@@ -193,6 +194,7 @@ _SECTIONS: dict[str, dict[str, _Rule]] = {
         "activation_range": _word,
         "weight_rounding": _word,
         "multiply": _word,
+        "adder_slack": _share,
         "equalize": _flag,
         "smooth": _share,
         "propagate": _share,

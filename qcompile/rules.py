@@ -83,6 +83,23 @@ RULES: dict[str, Rule] = {
         "--multiply names an approximation that adds the exponent and fraction fields of two floats. Weights and "
         "operands of every layer must be minifloats for it, without zero points.",
     ),
+    "QC206": Rule(
+        "budget cannot be met",
+        "Even the cheapest formats to choose from take more than the budget of `qcompile allocate`.",
+    ),
+    "QC207": Rule(
+        "accuracy cannot be met",
+        "None of the formats to choose from keeps the accuracy that `qcompile allocate` was asked for.",
+    ),
+    "QC208": Rule(
+        "network is quantized already",
+        "Sweeps and allocations choose formats, but the file brings quantizers of its own. Give the float network "
+        "that it was made from.",
+    ),
+    "QC209": Rule(
+        "no scheduler answers",
+        "`qcompile sweep --scheduler` was given an address at which no Dask scheduler answers.",
+    ),
     # 3xx: widths and exactness
     "QC301": Rule(
         "number too wide",
@@ -100,6 +117,12 @@ RULES: dict[str, Rule] = {
         "--residuals and --constants round what a quantized file computes in floats between its quantizers (batch "
         "norms, activations, residual sums). A float network has its formats from --weights and --activations, and a "
         "file whose every value goes straight into a quantizer is exact as it is.",
+    ),
+    "QC403": Rule(
+        "exact values are very wide",
+        "A quantized file computes in floats between its quantizers, and exact results carry every bit of the factors. "
+        "Hardware of that width is large and slow. --residuals and --constants round such results to fixed point; the "
+        "emulator then says what accuracy that leaves.",
     ),
     # 5xx: target and environment
     "QC501": Rule(

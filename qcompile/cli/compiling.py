@@ -34,6 +34,8 @@ _EPILOG = """other commands:
   qcompile report FOLDER     print the report of an output folder, and render it anew
   qcompile diff A B          what changed between two output folders
   qcompile estimate MODEL    what a design would cost, without writing it
+  qcompile sweep MODEL       accuracy and cost in many formats
+  qcompile allocate MODEL    formats layer by layer within a budget
 
 exit code: 0 done, 1 diagnostics, 2 wrong usage, 3 a bug in qcompile
 """
@@ -105,6 +107,7 @@ def format_options(made: Parser) -> None:
     how.add_argument("--scales", choices=SCALES, help="pow2: rescaling is a shift (default: pow2)")
     how.add_argument("--weight-rounding", choices=ROUNDINGS, help="how weights are rounded (default: nearest)")
     how.add_argument("--multiply", choices=MULTIPLY, help="how layers multiply minifloats (default: exact)")
+    how.add_argument("--adder-slack", metavar="SHARE", type=float, help="more error where that saves adders, as in 0.1")
     how.add_argument("--equalize", action="store_true", help="weight ranges of neighbouring layers become alike")
     how.add_argument(
         "--smooth", metavar="SHARE", type=float, help="outliers of activations move into weights, as in 0.5"
@@ -213,6 +216,7 @@ def chosen_options(args: Any, found: Collector) -> dict[str, Any]:
         "scales": args.scales,
         "weight_rounding": args.weight_rounding,
         "multiply": args.multiply,
+        "adder_slack": args.adder_slack,
         "equalize": args.equalize or None,
         "smooth": args.smooth,
         "propagate": args.propagate,

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from io import TextIOWrapper
 
-from qcompile.cli import compiling, estimating, listing, reports
+from qcompile.cli import compiling, estimating, exploring, listing, reports
 from qcompile.cli.terminal import print_diagnostics
 from qcompile.errors import CompileError
 from qcompile.version import VERSION
@@ -26,6 +26,8 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "report": reports.report,
     "diff": reports.diff,
     "estimate": estimating.estimate,
+    "sweep": exploring.run_sweep,
+    "allocate": exploring.run_allocate,
 }
 
 

@@ -65,7 +65,7 @@ def calibrate(
     walk = Walk(graph)
     for node in graph.nodes:
         position = weights_position(graph, node, constants)
-        if position is not None and (options.weight_range == "output" or options.weight_rounding != "nearest"):
+        if position is not None and (options.weight_range == "output" or options.needs_moments):
             x = walk.values[node.inputs[1 - position]]
             found = operand_moments(node, position, x, x, options.bias_correction)
             moments |= {} if found is None else {node.name: found}

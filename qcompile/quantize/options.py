@@ -45,9 +45,10 @@ class QuantizeOptions:
     error of the layer's results on the samples. ``activation_range``: "minmax", "mse", "kl" (least divergence), or
     "percentile:P" with P in percent.
     ``weight_rounding``: "nearest", or one of the methods that let the layer's results on the samples move least,
-    which `qcompile.quantize.rounding` has. ``equalize``: factors move between layers until their weights have like
-    ranges; ``smooth``: outliers of activations move into weights, as far as this share says (None: not at all).
-    ``propagate``: the share of the error of its rounded operands that each layer's weights make up for.
+    which `qcompile.quantize.rounding` has. ``adder_slack``: the share by which a layer's error may grow where that
+    saves signed digits of its weights, and so adders. ``equalize``: factors move between layers until their weights
+    have like ranges; ``smooth``: outliers of activations move into weights, as far as this share says (None: not at
+    all). ``propagate``: the share of the error of its rounded operands that each layer's weights make up for.
     ``multiply``: a product of `qcompile.numerics.products`; all but "exact" are approximations, of minifloats.
     ``bias_correction``: each layer's mean result on the samples becomes that of
     the float network.
@@ -64,6 +65,7 @@ class QuantizeOptions:
     weight_range: str = "output"
     activation_range: str = "mse"
     weight_rounding: str = "nearest"
+    adder_slack: float = 0.0
     equalize: bool = False
     smooth: float | None = None
     propagate: float = 0.0
@@ -92,7 +94,11 @@ class QuantizeOptions:
                 f"{self.activation_range!r} is not a choice",
                 "write minmax, mse, kl, or percentile:P with 50 < P <= 100, as in percentile:99.9",
             )
-        for name, share in (("smooth", self.smooth), ("propagate", self.propagate)):
+        for name, share in (
+            ("smooth", self.smooth),
+            ("propagate", self.propagate),
+            ("adder_slack", self.adder_slack),
+        ):
             if share is not None and not 0 <= share <= 1:
                 raise fail("QC505", name, f"{share:g} is not a share", "write a number from 0 to 1, as in 0.5")
         if isinstance(self.output, str) and self.output != "accumulator":
@@ -116,6 +122,11 @@ class QuantizeOptions:
                     f"format {chosen} is for weights alone",
                     "choose a format whose scale a whole tensor shares, as in fixed:8, minifloat:e3m2 or pow2:4",
                 )
+
+    @property
+    def needs_moments(self) -> bool:
+        """Whether weights are rounded by what the layer's results show."""
+        return self.weight_rounding != "nearest" or self.adder_slack > 0
 
     @property
     def percentile(self) -> float | None:

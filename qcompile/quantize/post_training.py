@@ -214,7 +214,9 @@ class _Builder:
                 if moments is not None and self.options.weight_rounding != "nearest":
                     scales = None if format.frac is not None else self.options.scales
                     method = self.options.weight_rounding
-                    values, quantizer = fit_weights(values, axis_out, quantizer, moments, method, scales)
+                    values, quantizer = fit_weights(
+                        values, axis_out, quantizer, moments, method, scales, self.options.adder_slack
+                    )
             if not np.array_equal(values, held.op.value.values):
                 weights = self.constant(f"{held.name}_moved", values, held.origin)
         name = self.emit(Node(self.fresh(f"{held.name}_q"), Quantize(quantizer, axis), (weights,), held.origin))

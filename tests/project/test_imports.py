@@ -35,6 +35,7 @@ ORDER = (
     "config",
     "compiled",
     "driver",
+    "explore",
     "cli",
     "__main__",
 )
@@ -50,6 +51,9 @@ ROOMS = {
     "numba": ("arith",),
     "networkx": ("arith", "schedule", "lower"),
     "mpmath": ("numerics",),
+    "scipy": ("explore",),
+    "dask": ("explore",),
+    "matplotlib": ("explore",),
 }
 ANYWHERE = {"numpy"}
 

@@ -21,6 +21,7 @@ scales = "free"
 weight_range = "minmax"
 activation_range = "percentile:99.9"
 weight_rounding = "gptq"
+adder_slack = 0.5
 equalize = true
 smooth = 0.25
 propagate = 1
@@ -58,6 +59,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
             weight_range="minmax",
             activation_range="percentile:99.9",
             weight_rounding="gptq",
+            adder_slack=0.5,
             equalize=True,
             smooth=0.25,
             propagate=1.0,

@@ -14,8 +14,9 @@ from qcompile.numerics.formats import Fixed, parse_format
 from qcompile.quantize import QuantizeOptions, quantize
 from qcompile.quantize.propagation import compensated
 from qcompile.quantize.ranges import weight_scales
-from qcompile.quantize.rounding import ROUNDINGS, Problem, round_weights
+from qcompile.quantize.rounding import ROUNDINGS, Problem, fewer_digits, round_weights
 from qcompile.quantize.rounding.adaround import adaround
+from qcompile.quantize.rounding.adder_aware import signed_digits
 from qcompile.quantize.rounding.comq import descent
 from qcompile.quantize.rounding.gptq import gptq
 from qcompile.quantize.weights import fit_weights
@@ -122,6 +123,33 @@ def test_scales_are_only_changed_where_the_results_get_better(scales: str) -> No
     assert same == quantizer
     assert (error(moved) <= error(kept)).all()
     assert np.array_equal(changed.values(changed.codes(moved, 0), 0), moved)
+
+
+@pytest.mark.parametrize("slack", [0.01, 0.1, 0.5])
+@pytest.mark.parametrize("name", ["fixed", "wide", "minifloat"])
+def test_digits_are_saved_within_the_error_that_is_allowed(name: str, slack: float) -> None:
+    levels = {"fixed": LEVELS["fixed"], "wide": tuple(range(-31, 32)), "minifloat": (-12, -8, -6, -4, -3, -2, -1, 0, 1)}
+    given = problem(levels[name])
+    start = round_weights(given, "comq")
+    found = fewer_digits(given, start, slack)
+    assert given.errors(found).sum() <= given.errors(start).sum() * (1 + slack)
+    digits = dict(zip(levels[name], signed_digits(given.levels), strict=True))
+    before, after = (
+        sum(digits[code] for code in np.rint(chosen / given.scale).astype(int).ravel()) for chosen in (start, found)
+    )
+    assert after <= before
+    if slack == 0.5:
+        assert after < 0.95 * before
+
+
+def test_signed_digits_are_the_fewest() -> None:
+    fewest = {0: 0}
+    for count in range(1, 5):
+        for value in list(fewest):
+            for power in range(9):
+                for sign in (1, -1):
+                    fewest.setdefault(value + sign * (1 << power), count)
+    assert list(signed_digits(np.arange(-127, 128))) == [fewest[m] for m in range(-127, 128)]
 
 
 def test_compensation_recovers_a_gain_that_rounding_took() -> None:

@@ -8,11 +8,12 @@ import numpy as np
 
 from qcompile.ir.model import Reals
 from qcompile.quantize.rounding.adaround import adaround
+from qcompile.quantize.rounding.adder_aware import fewer_digits
 from qcompile.quantize.rounding.comq import comq
 from qcompile.quantize.rounding.gptq import gptq
 from qcompile.quantize.rounding.problem import Problem
 
-__all__ = ["ROUNDINGS", "Problem", "round_weights"]
+__all__ = ["ROUNDINGS", "Problem", "fewer_digits", "round_weights"]
 
 
 def _nearest(problem: Problem) -> Reals:
