@@ -18,6 +18,7 @@ from qcompile_hdl.window_scan import WindowScan
 _BLOCK_COST = 129  # LUTs that memory_libmap sets a block RAM equal to (techlibs/xilinx/brams_xcu.txt)
 _MERGED = {6: 0.1, 4: 0.5}  # more LUTs where two adders become a sum of three, by the LUT's inputs
 _ROM_BITS = 1 << 14  # a registered table of at least that becomes block RAM
+_LARGE_ROM = 128  # words; Yosys makes block RAM of ROMs of 320 words of 9 bits on ECP5, iCE40 and Gowin
 _BLOCK_ROM = (Family.ULTRASCALE_PLUS, Family.SERIES_7)
 _LUTS_PER_COUNTER_BIT = 1.8  # of the window's control: increment, comparison with the end, reset
 _LUT_RAM = {Family.ULTRASCALE_PLUS: 64, Family.SERIES_7: 64, Family.ECP5: 16, Family.GOWIN: 16, Family.CYCLONE_V: 32}
@@ -116,6 +117,16 @@ def _memory(depth: int, width: int, target: Target) -> Cost:
     return Cost(bram18=blocks)
 
 
+def memory_in_blocks(depth: int, width: int, target: Target) -> bool:
+    """Whether a memory with registered reads is block RAM, and not LUT RAM with registers behind it."""
+    return _memory(depth, width, target).bram18 > 0
+
+
+def rom_in_blocks(depth: int, width: int, target: Target) -> bool:
+    """Whether a ROM becomes block RAM: as its Verilog asks; with LUTs of four inputs, earlier."""
+    return in_block_ram(depth, width) or (target.lut_inputs == 4 and depth > _LARGE_ROM)
+
+
 def _asynchronous_memory(depth: int, width: int, target: Target) -> Cost:
     """A memory that answers in the same cycle, which block RAM cannot: registers where there is no LUT RAM."""
     if target.family in _LUT_RAM:
@@ -192,7 +203,7 @@ def _engine(design: Design, op: hardware.FoldedEngine, operands: list[hardware.S
 
 def _rom(memory: Memory, target: Target) -> Cost:
     depth = len(memory.words)
-    if not in_block_ram(depth, memory.width):
+    if not rom_in_blocks(depth, memory.width, target):
         return Cost(lut=memory.width * max(1.0, 1.2 * depth / 64), ff=memory.width)
     return Cost(bram18=_bram18(depth, memory.width, target))
 

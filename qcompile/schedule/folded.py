@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from math import prod
 
@@ -16,6 +17,7 @@ from qcompile.lower.finish import FINISHING, Finish, finishes
 from qcompile.lower.folded import Words, accumulator_spans, products
 from qcompile.numerics.span import Span, union
 from qcompile.schedule.design import Datapath, Memory
+from qcompile.schedule.estimate import memory_in_blocks, rom_in_blocks
 from qcompile.schedule.fold import Folding, layer_shape
 from qcompile.schedule.network import Network
 from qcompile.schedule.partition import Group
@@ -180,6 +182,10 @@ class FoldedLayer:
         spans = [build.spans[n] for n in nodes]
         self._engine(build, nodes, spans, Words(folds), "none", 1, 1, folds, streams, deficit)
 
+    def _late(self, words: Words) -> set[int]:
+        """The ROM's stream, where it is block RAM, whose data come late in the cycle."""
+        return {1} if words.width and rom_in_blocks(words.count, words.width, self.net.target) else set()
+
     def _inputs(self, lanes: tuple[Span, ...]) -> tuple[Builder, list[str]]:
         build = Builder(self.layer, Effort(0))
         return build, [build.add(f"x{k}", datapath.Input(0, k, span)) for k, span in enumerate(lanes)]
@@ -198,7 +204,10 @@ class FoldedLayer:
         deficit: list[int],
     ) -> None:
         layer, net = self.layer, self.net
-        partial = timed(net, build, nodes)
+        replayed = repeats > 1 and vector > 1  # else the word that arrived is in a register
+        width = sum(net.streams[stream].width for stream in streams)
+        late = {0} if replayed and memory_in_blocks(vector, width, net.target) else set()
+        partial = timed(net, build, nodes, late | self._late(words))
         sums = []
         for node, span in zip(nodes, spans, strict=True):
             own = build.spans[node]
@@ -247,7 +256,7 @@ class FoldedLayer:
             build.add("y_", datapath.Extend(span), name) if build.spans[name] != span else name for name in results
         ]
         # Parameters are read as stream 1 behind the accumulators, in the order of their fields.
-        return timed(self.net, build, outputs), words
+        return timed(self.net, build, outputs, self._late(words)), words
 
 
 def _tail(finish: Finish, anchor: Node, tail: list[Node], lane: int, name: str, deficit: list[int]) -> str:
@@ -268,11 +277,11 @@ def _tail(finish: Finish, anchor: Node, tail: list[Node], lane: int, name: str, 
     return values[tail[-1].name][0]
 
 
-def timed(net: Network, build: Builder, outputs: list[str]) -> Datapath:
-    """The pipelined datapath; its input lanes are ordered by stream, then by lane."""
+def timed(net: Network, build: Builder, outputs: list[str], late: Collection[int] = ()) -> Datapath:
+    """The pipelined datapath; its input lanes are ordered by stream, then by lane. ``late`` as in `pipeline`."""
     graph = build.finish(outputs)
     graph = replace(graph, nodes=tuple(sorted(graph.nodes, key=_payload_order)))
-    return pipeline(graph.verify(), net.target.delay, net.clock_mhz)
+    return pipeline(graph.verify(), net.target.delay, net.clock_mhz, late)
 
 
 def _payload_order(node: Node) -> tuple[int, int, int]:

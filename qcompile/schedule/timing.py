@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from math import ceil, log2
 
 from qcompile import arith
@@ -28,7 +29,7 @@ def delay_ns(node: Node, operands: list[Span], result: Span, model: DelayModel) 
             return model.adder_ns(widest) + model.logic_ns()
         case datapath.Clamp():
             return model.logic_ns(2)
-        case datapath.Select():
+        case datapath.Select() | datapath.BoothDigit() | datapath.Xnor():
             return model.logic_ns()
         case datapath.CountOnes():
             return model.logic_ns(2 * ceil(log2(len(operands) + 1)))
@@ -37,16 +38,22 @@ def delay_ns(node: Node, operands: list[Span], result: Span, model: DelayModel) 
     return 0.0
 
 
-def pipeline(graph: Graph, model: DelayModel, clock_mhz: float) -> Datapath:
+def pipeline(graph: Graph, model: DelayModel, clock_mhz: float, late: Collection[int] = ()) -> Datapath:
     """``graph`` with registers so that no stage exceeds the clock period (by the target's delay model).
 
-    An operation slower than the period gets a stage of its own: place and route decides whether it holds.
+    ``late`` are the input streams that come straight from block RAM. An operation slower than the period gets a stage
+    of its own: place and route decides whether it holds.
     """
     position = {node.name: k for k, node in enumerate(graph.nodes)}
     types = graph.types
     operands = [[position[i] for i in node.inputs] for node in graph.nodes]
     widths = [types[node.name].width if types[node.name].size > 1 else 0 for node in graph.nodes]
-    delays = [delay_ns(n, [types[i] for i in n.inputs], types[n.name], model) for n in graph.nodes]
+    delays = [
+        model.memory_ns - model.register_ns
+        if isinstance(n.op, datapath.Input) and n.op.stream in late
+        else delay_ns(n, [types[i] for i in n.inputs], types[n.name], model)
+        for n in graph.nodes
+    ]
     if not any(delays):
         return Datapath(graph, (0,) * len(graph.nodes), 0)
     period = max(model.budget_ns(clock_mhz), *delays)

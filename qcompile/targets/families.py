@@ -13,6 +13,7 @@ _SERIES_7 = DelayModel(
     carry_ns_per_bit=0.035,
     route_ns=0.9,
     register_ns=0.7,
+    memory_ns=2.5,
     source="estimate: prjxray's Artix-7 timings (LUT6, CARRY4, FDRE) as in Yosys' xilinx/cells_sim.v, speed grade -1, "
     "and an average hop of routing",
 )
@@ -21,6 +22,7 @@ _ULTRASCALE_PLUS = DelayModel(
     carry_ns_per_bit=0.02,
     route_ns=0.7,
     register_ns=0.3,
+    memory_ns=1.3,
     source="estimate: the 7-series figures scaled by about 0.6; no open timing model of UltraScale+ exists",
 )
 _ECP5 = DelayModel(
@@ -28,6 +30,7 @@ _ECP5 = DelayModel(
     carry_ns_per_bit=0.03,
     route_ns=2.4,
     register_ns=0.5,
+    memory_ns=5.7,
     source="estimate: prjtrellis' CCU2C timing (59 ps per two bits), the rest fitted to routed adder graphs",
 )
 _GOWIN = DelayModel(
@@ -35,6 +38,7 @@ _GOWIN = DelayModel(
     carry_ns_per_bit=0.05,
     route_ns=1.3,
     register_ns=0.5,
+    memory_ns=4.0,
     source="estimate: apicula's ALU and LUT4 timings as in Yosys' gowin/cells_sim.v, the rest fitted to routed "
     "adder graphs",
 )
@@ -43,6 +47,7 @@ _ICE40UP = DelayModel(
     carry_ns_per_bit=0.278,
     route_ns=2.5,
     register_ns=1.8,
+    memory_ns=4.5,
     source="estimate: icestorm's timings_up5k.txt (SB_LUT4, SB_CARRY, SB_DFF) as in Yosys' ice40/cells_sim.v, and an "
     "average hop of routing",
 )
@@ -51,6 +56,7 @@ _CYCLONE_V = DelayModel(
     carry_ns_per_bit=0.04,
     route_ns=1.2,
     register_ns=0.6,
+    memory_ns=2.8,
     source="estimate: the 7-series figures scaled by about 1.2; nothing was placed and routed",
 )
 

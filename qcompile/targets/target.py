@@ -25,13 +25,15 @@ class DelayModel:
     """Delays for deciding where registers go. An estimate: only place and route knows the real ones.
 
     A level of logic costs ``route_ns + lut_ns``; an adder pays ``carry_ns_per_bit`` on top for every bit.
-    ``register_ns`` is clock-to-output plus set-up, once per stage.
+    ``register_ns`` is clock-to-output plus set-up, once per stage; ``memory_ns`` is the same where a stage begins at a
+    block RAM without a register behind it.
     """
 
     lut_ns: float
     carry_ns_per_bit: float
     route_ns: float
     register_ns: float
+    memory_ns: float
     source: str
 
     def logic_ns(self, levels: int = 1) -> float:

@@ -15,10 +15,11 @@ from networks import ADD, FOLDED, NETWORKS, SAME, conv, requantize
 
 from qcompile import targets
 from qcompile.errors import CompileError
-from qcompile.ir import hardware, integer
+from qcompile.ir import datapath, hardware, integer
 from qcompile.ir.array import Array
 from qcompile.ir.graph import Graph, Node
 from qcompile.lower.build import Effort
+from qcompile.numerics.span import Span
 from qcompile.schedule import Datapath, schedule
 from qcompile.schedule.naming import Names, identifier
 from qcompile.schedule.partition import partition
@@ -124,6 +125,36 @@ def test_no_path_between_registers_is_longer_than_the_period(target: str, clock_
             alone = [delay_ns(n, [types[i] for i in n.inputs], types[n.name], board.delay) for n in path.graph.nodes]
             allowed = max(board.delay.budget_ns(clock_mhz), *alone)
             assert longest_path_ns(path, board.delay) <= allowed + 1e-9
+
+
+def test_a_path_that_begins_at_block_ram_has_less_time() -> None:
+    nodes = [Node("x", datapath.Input(0, 0, Span(0, 255))), Node("w", datapath.Input(1, 0, Span(0, 255)))]
+    nodes += [Node("a", datapath.ShiftAdd(0, 0), ("x", "w")), Node("b", datapath.ShiftAdd(0, 0), ("a", "x"))]
+    graph = Graph(datapath.DATAPATH, "sums", tuple(nodes), ("b",))
+    model = targets.get("ulx3s-85").delay
+    assert model.memory_ns > model.register_ns
+    both = 1000 / (model.register_ns + model.adder_ns(9) + model.adder_ns(10))
+    assert pipeline(graph, model, both - 1).stages == (0, 0, 0, 0)
+    assert pipeline(graph, model, both - 1, late={1}).latency == 2
+    slow = pipeline(graph, model, 1000 / (model.memory_ns + 0.1), late={1})
+    assert slow.stages == (0, 0, 1, 2)  # nothing fits behind the memory: its word is registered first
+
+
+@pytest.mark.parametrize("words", [200, 2000])
+def test_datapaths_behind_a_large_rom_count_its_time(words: int) -> None:
+    """With and without the memory's delay, everything else being equal."""
+    board = targets.get("ulx3s-85")
+    at_once = replace(
+        board,
+        architecture=replace(board.architecture, delay=replace(board.delay, memory_ns=board.delay.register_ns)),
+    )
+    nodes = [source((words,), -8, 7), Node("fc", integer.MatMul(weights(words, 4)), ("x",))]
+    graph = network("n", nodes)
+    stages = [
+        sum(path.latency for path in schedule(graph, b, 100.0, Effort(0), cycles=4 * words).datapaths.values())
+        for b in (at_once, board)
+    ]
+    assert stages[0] < stages[1]
 
 
 def test_a_faster_clock_needs_more_stages_and_wiring_none() -> None:
