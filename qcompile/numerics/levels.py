@@ -23,7 +23,8 @@ class LevelQuantizer(Quantizer):
 
     A value between two neighbours is rounded as its place between their numbers, where the least level that is
     not negative has number 0: a nearest mode decides at the middle, HALF_EVEN for the even number. With the
-    levels of a minifloat that has a mantissa this is IEEE's round to nearest, ties to even. Beyond the ends it saturates.
+    levels of a minifloat that has a mantissa this is IEEE's round to nearest, ties to even. Beyond the ends it
+    saturates.
     """
 
     levels: tuple[int, ...] = (-1, 1)

@@ -29,9 +29,7 @@ class ThresholdQuantizer(Quantizer):
     idempotent: ClassVar[bool] = False
 
     @classmethod
-    def of(
-        cls, at: tuple[tuple[Fraction, ...], ...], scale: Fraction, bias: Fraction
-    ) -> ThresholdQuantizer:
+    def of(cls, at: tuple[tuple[Fraction, ...], ...], scale: Fraction, bias: Fraction) -> ThresholdQuantizer:
         """``value = scale * count + bias``, on the coarsest grid through 0 that holds all values."""
         common = lcm(scale.denominator, bias.denominator)
         unit = Fraction(gcd(int(scale * common), int(bias * common)), common)

@@ -21,9 +21,11 @@ from qcompile.numerics.formats import (
     signed_digits,
 )
 from qcompile.numerics.levels import LevelQuantizer
+from qcompile.numerics.rounding import Rounding
 from qcompile.numerics.span import Span
 
 FORMS = [
+    *(Fixed(8, True, 4, False, Rounding.HALF_AWAY), Fixed(6, True, 2, True, Rounding.HALF_ZERO)),
     *(Fixed(8), Fixed(4, signed=False), Fixed(8, frac=3), Fixed(16, False, -2)),
     *(MiniFloat(2, 1), MiniFloat(4, 3, 1), MiniFloat(5, 2, 4), MiniFloat(3, 0, 1), MiniFloat(0, 4, signed=False)),
     *(power_of_two(4), dense_power_of_two(3), k_hot(2, 5), signed_digits(2, 6), evenly_spaced(6), evenly_spaced(7)),
@@ -38,6 +40,8 @@ WRONG = ["minifloat:m3", "minifloat:e9m2", "minifloat:e0m0", "pow2", "pow2:9", "
         ("ufixed:4", Fixed(4, signed=False)),
         ("fixed:8:4", Fixed(8, frac=4)),
         (" fixed:16:-2 ", Fixed(16, frac=-2)),
+        ("fixed:8:4:RND_CONV:SAT_SYM", Fixed(8, True, 4, True, Rounding.HALF_EVEN)),
+        ("ufixed:8:0:TRN:SAT", Fixed(8, False, 0, False, Rounding.FLOOR)),
         ("minifloat:e3m2", MiniFloat(3, 2)),
         ("minifloat:e4m3fn", MiniFloat(4, 3, reserved=1)),
         ("uminifloat:e5m2ieee", MiniFloat(5, 2, reserved=4, signed=False)),
@@ -54,7 +58,8 @@ def test_a_format_prints_as_it_is_written(format_: Fixed) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "fixed", "int8", "fixed:", "fixed:x", "fixed:1", "fixed:17", "fixed:8:4:2", *WRONG]
+    "text",
+    ["", "fixed", "int8", "fixed:", "fixed:x", "fixed:1", "fixed:17", "fixed:8:4:2", "fixed:8:4:RND:WRAP", *WRONG],
 )
 def test_anything_else_is_refused_with_the_way_to_write_it(text: str) -> None:
     with pytest.raises(CompileError) as error:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from qcompile.numerics.levels import LevelQuantizer
 from qcompile.numerics.minifloat import MiniFloatQuantizer
+from qcompile.numerics.overflow import QUANTIZATION
 from qcompile.numerics.quantizer import Quantizer
 from qcompile.numerics.rounding import Rounding
 from qcompile.numerics.span import Span
@@ -81,13 +82,15 @@ class Format:
 class Fixed(Format):
     """Two's complement or unsigned fixed point: value = code / 2**frac. ``frac`` None: the scale is free.
 
-    ``narrow`` leaves out the most negative code, which makes the range symmetric.
+    ``narrow`` leaves out the most negative code, which makes the range symmetric. ``rounding`` None: whatever the
+    tensor's is.
     """
 
     width: int
     signed: bool = True
     frac: int | None = None
     narrow: bool = False
+    rounding: Rounding | None = None
 
     @property
     def levels(self) -> tuple[int, ...]:
@@ -112,14 +115,19 @@ class Fixed(Format):
         return replace(self, signed=False)
 
     def quantizer(self, scale: Scales, rounding: Rounding = Rounding.HALF_EVEN) -> Quantizer:
-        return Quantizer(scale, low=self.span.low, high=self.span.high, rounding=rounding)
+        return Quantizer(scale, low=self.span.low, high=self.span.high, rounding=self.rounding or rounding)
 
     def nearest(self, ratios: Reals) -> Reals:
         return np.clip(np.rint(ratios), self.span.low, self.span.high)
 
     def __str__(self) -> str:
-        frac = "" if self.frac is None else f":{self.frac}"
-        return f"{'' if self.signed else 'u'}fixed:{self.width}{frac}"
+        text = f"{'' if self.signed else 'u'}fixed:{self.width}"
+        if self.frac is not None:
+            text += f":{self.frac}"
+        if self.rounding is not None:
+            text += f":{next(name for name, mode in QUANTIZATION.items() if mode is self.rounding)}"
+            text += ":SAT_SYM" if self.narrow else ""
+        return text
 
 
 @dataclass(frozen=True)

@@ -163,7 +163,5 @@ def bit_serial_mixture(bits: int, size: int) -> Grouped:
     """
     magnitudes, extras = {3: ((0, 1, 2, 4), (3, 6)), 4: ((0, 1, 2, 3, 4, 6, 8, 12), (10, 16))}[bits]
     base = {sign * m for m in magnitudes for sign in (-1, 1)}
-    sets = tuple(
-        Levels(f"bitmod:{bits}", tuple(sorted(base | {sign * extra}))) for extra in extras for sign in (1, -1)
-    )
+    sets = tuple(Levels(f"bitmod:{bits}", tuple(sorted(base | {sign * extra}))) for extra in extras for sign in (1, -1))
     return Grouped(f"bitmod:{bits}:{size}", size, sets, tie=Rounding.HALF_DOWN)

@@ -25,6 +25,7 @@ from qcompile.numerics.formats.grouped import (
     block_floating_point,
     microscaling,
 )
+from qcompile.numerics.overflow import QUANTIZATION, Overflow
 from qcompile.numerics.rounding import Rounding
 
 
@@ -39,8 +40,12 @@ class Spelling:
 
 
 def _fixed(signed: bool) -> Callable[..., Format]:
-    def read(width: str, frac: str | None = None) -> Fixed:
-        return Fixed(_within(width, 2, 16), signed, None if frac is None else int(frac))
+    def read(width: str, frac: str | None = None, mode: str | None = None, overflow: str = Overflow.SAT) -> Fixed:
+        if overflow not in (Overflow.SAT, Overflow.SAT_SYM):
+            raise ValueError(overflow)
+        rounding = None if mode is None else QUANTIZATION[mode.removeprefix("AP_")]
+        narrow = overflow == Overflow.SAT_SYM
+        return Fixed(_within(width, 2, 16), signed, None if frac is None else int(frac), narrow, rounding)
 
     return read
 
@@ -104,11 +109,11 @@ def _planes(kind: str, digits: tuple[int, ...]) -> Callable[..., Format]:
 FORMATS: dict[str, Spelling] = {
     "fixed": Spelling(
         _fixed(True),
-        "fixed:W[:F]",
+        "fixed:W[:F[:Q[:O]]]",
         "fixed:8",
-        "W bits, signed where the data are; F of them fractional, else the data set the scale",
+        "W bits, signed where the data are; F fractional; Q rounds as AP_Q, as RND_CONV; O: SAT, SAT_SYM",
     ),
-    "ufixed": Spelling(_fixed(False), "ufixed:W[:F]", "ufixed:6", "W bits, unsigned"),
+    "ufixed": Spelling(_fixed(False), "ufixed:W[:F[:Q[:O]]]", "ufixed:6", "W bits, unsigned"),
     "minifloat": Spelling(
         _minifloat(True),
         "minifloat:eEmM",
