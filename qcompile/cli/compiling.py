@@ -13,15 +13,13 @@ from qcompile.bitstream.toolchain import require_tools
 from qcompile.cli import arrays
 from qcompile.cli.parser import Parser, did_you_mean, positive_float, positive_int
 from qcompile.cli.pass_list import known_passes
-from qcompile.cli.terminal import Progress, print_diagnostics
+from qcompile.cli.terminal import Progress, print_diagnostics, print_report
 from qcompile.errors import Collector, fail
 from qcompile.ir.graph import Graph
 from qcompile.ir.text import print_graph
 from qcompile.output import check_folder
 from qcompile.quantize.options import MULTIPLY, SCALES
 from qcompile.quantize.rounding import ROUNDINGS
-from qcompile.report import render_text, to_json
-from qcompile.report.verdict import verdict_lines
 from qcompile.synth import require_yosys
 from qcompile.verify.verilator import find_compiler, find_verilator
 from qcompile.version import VERSION
@@ -162,7 +160,9 @@ def run(words: Sequence[str], commands: Sequence[str]) -> int:
         compiled.write(args.output)
     printer.note_missed()
     print_diagnostics(compiled.warnings)
-    _print_result(compiled.report, args)
+    print_report(compiled.report, args.json, args.quiet)
+    if not (args.json or args.quiet):
+        print(f"\nwritten to {args.output}, to read: {Path(args.output) / 'report.html'}")
     return 0
 
 
@@ -294,14 +294,3 @@ def _refuse_mismatch(report: Mapping[str, Any]) -> None:
                 f"{name} and emulator differ on {mismatches} samples",
                 "report this bug with the model; nothing was written",
             )
-
-
-def _print_result(report: Mapping[str, Any], args: Any) -> None:
-    if args.json:
-        print(to_json(report), end="")
-        return
-    if args.quiet:
-        print("\n".join(verdict_lines(report)))
-        return
-    print(render_text(report), end="")
-    print(f"\nwritten to {args.output}, to read: {Path(args.output) / 'report.html'}")

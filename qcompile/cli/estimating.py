@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from qcompile.cli import arrays
 from qcompile.cli.compiling import chosen_options, design_options, format_options
 from qcompile.cli.parser import Parser
-from qcompile.cli.terminal import Progress
+from qcompile.cli.terminal import Progress, print_report
 from qcompile.errors import Collector
-from qcompile.report import render_text, to_json
-from qcompile.report.verdict import verdict_lines
 
 _IMPLIED = {"allow_oversize", "backend"}  # an estimate writes nothing, and says itself what does not fit
 
@@ -52,10 +50,5 @@ def estimate(words: Sequence[str]) -> int:
         report = estimated(args.model, **options, progress=progress)
     for notice in report.get("warnings", ()):
         print(f"warning[{notice['code']}]: {notice['where']}: {notice['found']}", file=sys.stderr)
-    if args.json:
-        print(to_json(report), end="")
-    elif args.quiet:
-        print("\n".join(verdict_lines(report)))
-    else:
-        print(render_text(report), end="")
+    print_report(report, args.json, args.quiet)
     return 0

@@ -1,17 +1,21 @@
-"""What the user sees while it runs: diagnostics and progress, on stderr, coloured only on a terminal."""
+"""What the user sees: diagnostics and progress on stderr, the report on stdout, coloured only on a terminal."""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import TextIO
+from typing import Any, TextIO
 
 from qcompile.errors import Diagnostic, Severity
+from qcompile.report import render_text, to_json
+from qcompile.report.verdict import verdict_lines
 
 _COLOURS = {Severity.ERROR: "\033[1;31m", Severity.WARNING: "\033[1;33m"}
+_ANSWERS = {"yes": "\033[1;32m", "NO": "\033[1;31m"}
 _PLAIN, _CLEAR = "\033[0m", "\r\033[K"
 
 
@@ -31,6 +35,21 @@ def print_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:
             head, bracket, rest = text.partition("]")
             text = f"{_COLOURS[diagnostic.severity]}{head}{bracket}{_PLAIN}{rest}"
         print(text, file=sys.stderr)
+
+
+def print_report(report: Mapping[str, Any], json: bool, quiet: bool) -> None:
+    """As JSON, as the verdict alone, or as the whole text."""
+    if json:
+        print(to_json(report), end="")
+        return
+    text = "\n".join(verdict_lines(report)) + "\n" if quiet else render_text(report)
+    if coloured(sys.stdout):
+        text = re.sub(r"^((?:fits|exact) +)(yes|NO)\b", _in_colour, text, flags=re.MULTILINE)
+    print(text, end="")
+
+
+def _in_colour(found: re.Match[str]) -> str:
+    return f"{found[1]}{_ANSWERS[found[2]]}{found[2]}{_PLAIN}"
 
 
 class Progress:

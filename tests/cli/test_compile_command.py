@@ -155,6 +155,23 @@ def test_colours_and_a_live_line_are_for_terminals_without_no_color(
     assert "\nwarning[QC202]: x" in capsys.readouterr().err
 
 
+def test_the_verdict_is_coloured_on_a_terminal_alone(
+    driver: FakeDriver, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert run("net.onnx", "--target", "ultra96", "--verify", "3") == 0
+    assert "\nexact     \033[1;32myes\033[0m: RTL and emulator" in capsys.readouterr().out
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert run("net.onnx", "--target", "ultra96", "--json") == 0
+    assert "\033" not in capsys.readouterr().out
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert run("net.onnx", "--target", "ultra96", "--verify", "3") == 0
+    assert "\033" not in capsys.readouterr().out
+
+
 def test_names_beyond_the_terminals_encoding_are_escaped(tmp_path: Path) -> None:
     script = (
         "import sys; sys.path.insert(0, sys.argv.pop(1)); from fake_driver import FakeDriver;"
