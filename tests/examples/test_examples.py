@@ -9,6 +9,8 @@ import onnx
 import onnxruntime
 import pytest
 
+import qcompile
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NETWORKS = {
     "digits_mlp": ((64,), ["Gemm", "Relu", "Gemm", "Relu", "Gemm"], 3392, 0.9725),
@@ -66,3 +68,19 @@ def test_an_example_reads_as_opset_17_and_classifies_as_well_as_stated(name: str
     shape, _, _, stated = NETWORKS[name.removesuffix("_qdq")]
     # A runtime of another version may round one logit differently; half a point is two of 400 images.
     assert accuracy(EXAMPLES / f"{name}.onnx", shape) >= stated - 0.005
+
+
+def test_the_depthwise_example_classifies_its_sample_in_float_and_in_eight_bits() -> None:
+    with np.load(EXAMPLES / "fashion.npz") as data:
+        images, labels, calibration = data["x_test"], data["y_test"], data["x_calib"]
+        assert (images.shape, calibration.shape) == ((200, 28, 28), (64, 28, 28))
+    path = EXAMPLES / "fashion_depthwise.onnx"
+    assert path.stat().st_size < 150_000
+    groups = [a.i for node in onnx.load(path).graph.node for a in node.attribute if a.name == "group"]
+    assert groups == [1, 32, 1, 64, 1, 128, 1]
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (logits,) = session.run(None, {"image": images[:, None].astype(np.float32)})
+    assert (logits.argmax(axis=1) == labels).mean() >= 0.9
+    compiled = qcompile.compile(path, target=None, calibration=calibration)
+    classes = compiled.emulate(images).reshape(200, 10).argmax(axis=1)
+    assert (classes == logits.argmax(axis=1)).mean() >= 0.97
