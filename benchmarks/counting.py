@@ -24,29 +24,45 @@ Counts = dict[str, int]
 
 def count(compiled: qcompile.Compiled) -> dict[str, Counts]:
     """LUTs, flip-flops, block RAM and DSP blocks by layer, and of what is around them."""
-    hardware = compiled.hardware
-    assert hardware is not None and hardware.rtl is not None
-    modules = dict(_modules("".join(hardware.rtl.files.values())))
-    top = hardware.rtl.top
-    names = {layer["name"]: layer["module"] for layer in compiled.report["layers"]}
-    stubs = {module: _stub(modules[module]) for module in names.values()}
-    below = {name: _below(modules, module) for name, module in names.items()}
-    below[""] = _below(modules | stubs, top)
-    places = {name: _place(part, hardware.target) for name, part in below.items()}
-    missing = [name for name in below if not places[name].exists()]
+    design = _Design(compiled)
+    missing = [name for name, place in design.places.items() if not place.exists()]
     if missing:
-        # What is known stands for itself as a black box; the others are counted in one run, each kept apart.
-        known = {names[name]: stubs[names[name]] for name in names if name not in missing}
-        sources = _below(modules | known, top)
-        keep = [names[name] for name in missing if name]
-        measured = synth({f"{name}.v": text for name, text in sources.items()}, top, hardware.target, keep)
-        parts = {name: measured["modules"][names[name]] for name in missing if name}
+        design.synthesize(missing)
+    return {name: json.loads(place.read_text(encoding="utf-8")) for name, place in design.places.items()}
+
+
+def kept_total(compiled: qcompile.Compiled) -> Counts | None:
+    """The sums of what `count` would say without running anything, None where a part is missing."""
+    places = _Design(compiled).places
+    return total(count(compiled)) if all(place.exists() for place in places.values()) else None
+
+
+class _Design:
+    """The Verilog of a design, part by part: its layers, and "" for what is around them."""
+
+    def __init__(self, compiled: qcompile.Compiled) -> None:
+        hardware = compiled.hardware
+        assert hardware is not None and hardware.rtl is not None
+        self.top, self.target = hardware.rtl.top, hardware.target
+        self.modules = dict(_modules("".join(hardware.rtl.files.values())))
+        self.module_of = {layer["name"]: layer["module"] for layer in compiled.report["layers"]}
+        self.stubs = {module: _stub(self.modules[module]) for module in self.module_of.values()}
+        parts = {name: _below(self.modules, module) for name, module in self.module_of.items()}
+        parts[""] = _below(self.modules | self.stubs, self.top)
+        self.places = {name: _place(part, self.target) for name, part in parts.items()}
+
+    def synthesize(self, missing: list[str]) -> None:
+        """Counts the ``missing`` parts in one run, each apart; what is known stands for itself as a black box."""
+        known = [module for name, module in self.module_of.items() if name not in missing]
+        sources = _below(self.modules | {module: self.stubs[module] for module in known}, self.top)
+        keep = [self.module_of[name] for name in missing if name]
+        measured = synth({f"{name}.v": text for name, text in sources.items()}, self.top, self.target, keep)
+        parts = {name: measured["modules"][self.module_of[name]] for name in missing if name}
         rest = {kind: measured[kind] - sum(part[kind] for part in parts.values()) for kind in COUNTS}
         KEPT.mkdir(parents=True, exist_ok=True)
         for name in missing:
             own = parts.get(name, rest)
-            places[name].write_text(json.dumps({kind: own[kind] for kind in COUNTS}), encoding="utf-8")
-    return {name: json.loads(place.read_text(encoding="utf-8")) for name, place in places.items()}
+            self.places[name].write_text(json.dumps({kind: own[kind] for kind in COUNTS}), encoding="utf-8")
 
 
 def total(counted: Mapping[str, Counts]) -> Counts:
