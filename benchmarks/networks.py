@@ -121,8 +121,8 @@ def simulated(compiled: qcompile.Compiled, row: Row, frames: int) -> dict[str, A
 
 ABOUT = (
     "Frames per second are measured in simulation, at the target's clock; LUTs and block RAM are the report's "
-    "estimates, and what Yosys counts (layer by layer, no DSP blocks; empty where it was not run); published figures are others' "
-    "and say of what kind they are."
+    "estimates, and what Yosys counts (layer by layer, no DSP blocks; empty where it was not run); published figures "
+    "are others' and say of what kind they are."
 )
 HEAD = (
     "| network | frames/s (simulated) | latency us | LUT estimated | LUT counted | BRAM18 estimated | BRAM18 counted "
