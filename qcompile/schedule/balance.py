@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from math import ceil
 from types import MappingProxyType
 
 import numpy as np
@@ -115,5 +114,6 @@ def _depth(
         held = max(held, int((np.searchsorted(cycles, arrived, side="right") - count).max()))
     else:
         behind = max(0, max(timing[other].latency for other in others) - timing[own].latency)
-        held += ceil(behind * beats / interval)
+        cycles = timing[own].cycle
+        held += int((np.searchsorted(cycles, cycles + behind) - count).max())  # the densest ``behind`` cycles
     return held + _MARGIN if held > 1 else 0

@@ -167,7 +167,9 @@ class _Scheduler:
             self.found.error("QC401", ", ".join(self.graph.outputs), f"{len(outputs)} outputs", way_out)
         self.found.check()
         result = Graph(hardware.HARDWARE, self.graph.name, tuple(net.nodes), tuple(outputs))
-        return Design(self.graph.name, balance(result), tuple(net.layers), net.datapaths, net.clock_mhz, net.memories)
+        latencies = {name: path.latency for name, path in net.datapaths.items()}
+        balanced = balance(result, latencies)
+        return Design(self.graph.name, balanced, tuple(net.layers), net.datapaths, net.clock_mhz, net.memories)
 
     def input(self, group: Group) -> None:
         """The input arrives in beats of all channels, or of as many as its (folded) reader takes at once."""
