@@ -17,12 +17,13 @@ class Datapath:
 
     Inputs arrive in stage 0, all outputs are registered at the end of stage ``latency - 1``: a result is
     valid ``latency`` enabled cycles after its operands. ``lanes`` names the input nodes in payload order,
-    ``outputs`` of the graph the result's.
+    ``outputs`` of the graph the result's. ``longest_ns`` is the longest stage by the target's delay model.
     """
 
     graph: Graph
     stages: tuple[int, ...]
     latency: int
+    longest_ns: float = 0.0
 
     @cached_property
     def lanes(self) -> tuple[str, ...]:

@@ -29,8 +29,10 @@ def delay_ns(node: Node, operands: list[Span], result: Span, model: DelayModel) 
             return model.adder_ns(widest) + model.logic_ns()
         case datapath.Clamp():
             return model.logic_ns(2)
-        case datapath.Select() | datapath.BoothDigit() | datapath.Xnor():
+        case datapath.Select() | datapath.Xnor():
             return model.logic_ns()
+        case datapath.BoothDigit():
+            return model.logic_ns(model.digit_levels)
         case datapath.CountOnes():
             return model.logic_ns(2 * ceil(log2(len(operands) + 1)))
         case datapath.Lookup():
@@ -58,4 +60,4 @@ def pipeline(graph: Graph, model: DelayModel, clock_mhz: float, late: Collection
         return Datapath(graph, (0,) * len(graph.nodes), 0)
     period = max(model.budget_ns(clock_mhz), *delays)
     stages = arith.assign_stages(operands, widths, delays, period=period)
-    return Datapath(graph, tuple(stages), max(stages) + 1)
+    return Datapath(graph, tuple(stages), max(stages) + 1, arith.longest_path(operands, delays, stages))

@@ -26,7 +26,7 @@ class DelayModel:
 
     A level of logic costs ``route_ns + lut_ns``; an adder pays ``carry_ns_per_bit`` on top for every bit.
     ``register_ns`` is clock-to-output plus set-up, once per stage; ``memory_ns`` is the same where a stage begins at a
-    block RAM without a register behind it.
+    block RAM without a register behind it. ``digit_levels``: lookup tables in a row in a Booth digit, five inputs wide.
     """
 
     lut_ns: float
@@ -35,6 +35,7 @@ class DelayModel:
     register_ns: float
     memory_ns: float
     source: str
+    digit_levels: int = 1
 
     def logic_ns(self, levels: int = 1) -> float:
         return levels * (self.route_ns + self.lut_ns)
