@@ -1,4 +1,4 @@
-"""Patterns worth an adder, in a bucket queue: a list per score, first in, first out."""
+"""Patterns worth an adder, in a bucket queue: a list per score, last in, first out."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _MOST = 30_000
 class Candidates(NamedTuple):
     """Candidate c is the pattern at ``entry[c]`` of the table of patterns, its younger source is ``source[c]``.
 
-    ``luck[c]`` scales its score. ``first`` and ``last`` of every list and ``after[c]`` chain the candidates, -1 ends a
-    list. ``state`` is how many candidates there are and a list above which all are empty.
+    ``luck[c]`` scales its score. ``first`` of every list and ``after[c]`` chain the candidates, -1 ends a list.
+    ``state`` is how many candidates there are and a list above which all are empty.
     """
 
     entry: Ints
@@ -29,7 +29,6 @@ class Candidates(NamedTuple):
     luck: Ints
     after: Ints
     first: Ints
-    last: Ints
     state: Ints
 
 
@@ -50,18 +49,17 @@ def make_candidates(rows: Rows, sources: int, first_use: Ints, scoring: Scoring)
         widest = max(widest, span_width(rows.low[s], rows.high[s]))
     lists = int(_FINE * min(uses * (widest + scoring.bias), _MOST)) + 1
     first = np.full(lists, -1, np.int32)
-    return _with_room(1024, first, np.empty(lists, np.int32), np.zeros(2, np.int64))
+    return _with_room(1024, first, np.zeros(2, np.int64))
 
 
 @compiled
-def _with_room(room: int, first: Ints, last: Ints, state: Ints) -> Candidates:
+def _with_room(room: int, first: Ints, state: Ints) -> Candidates:
     return Candidates(
         np.empty(room, np.int32),
         np.empty(room, np.int32),
         np.empty(room, np.float32),
         np.empty(room, np.int32),
         first,
-        last,
         state,
     )
 
@@ -69,7 +67,7 @@ def _with_room(room: int, first: Ints, last: Ints, state: Ints) -> Candidates:
 @compiled
 def _enlarged(known: Candidates, room: int) -> Candidates:
     count = known.state[0]
-    larger = _with_room(room, known.first, known.last, known.state)
+    larger = _with_room(room, known.first, known.state)
     larger.entry[:count] = known.entry[:count]
     larger.source[:count] = known.source[:count]
     larger.luck[:count] = known.luck[:count]
@@ -82,16 +80,6 @@ def _score(entry: int, younger: int, low: Ints, high: Ints, bias: float) -> floa
     """Full-adder bits that an adder for the pattern saves."""
     gain, price = gain_and_price(key_of(entry), younger, low, high)
     return uses_of(entry) * (gain + bias) - price
-
-
-@compiled
-def _append(c: int, at: int, first: Ints, last: Ints, after: Ints) -> None:
-    after[c] = -1
-    if first[at] < 0:
-        first[at] = c
-    else:
-        after[last[at]] = c
-    last[at] = c
 
 
 @compiled
@@ -121,7 +109,7 @@ def admit(
     if candidates.state[0] + worthy > candidates.entry.shape[0]:
         candidates = _enlarged(candidates, max(2 * candidates.entry.shape[0], candidates.state[0] + worthy))
     table, begin, size = patterns.table, patterns.start[source], patterns.size[source]
-    first, last, after, luck = candidates.first, candidates.last, candidates.after, candidates.luck
+    first, after, luck = candidates.first, candidates.after, candidates.luck
     c = candidates.state[0]
     top = candidates.state[1]
     for m in range(worthy):
@@ -130,7 +118,8 @@ def admit(
         candidates.entry[c] = enter_pattern(table, begin, size, entry)
         candidates.source[c] = source
         at = min(int(_FINE * _score(entry, source, low, high, bias) * luck[c]), first.shape[0] - 1)
-        _append(c, at, first, last, after)
+        after[c] = first[at]
+        first[at] = c
         top = max(top, at)
         c += 1
     candidates.state[0] = c
@@ -144,7 +133,7 @@ def take_best(patterns: Patterns, candidates: Candidates, rows: Rows, scoring: S
 
     Uses fall behind the queue's back, so a candidate whose score has fallen goes to the list where it belongs.
     """
-    first, last, after, luck = candidates.first, candidates.last, candidates.after, candidates.luck
+    first, after, luck = candidates.first, candidates.after, candidates.luck
     entries, source, table = candidates.entry, candidates.source, patterns.table
     low, high = rows.low, rows.high
     top = candidates.state[1]
@@ -164,6 +153,7 @@ def take_best(patterns: Patterns, candidates: Candidates, rows: Rows, scoring: S
         if at == top:
             candidates.state[1] = top
             return int(c)
-        _append(c, at, first, last, after)
+        after[c] = first[at]
+        first[at] = c
     candidates.state[1] = 0
     return -1

@@ -102,19 +102,17 @@ class AdderGraph:
             total += width_of(-high, -low)
         return total
 
-    @cached_property
-    def depths(self) -> tuple[int, ...]:
-        """Adders on the longest path to every input (0) and node, in operand-index order."""
-        depths = [0] * self.inputs
+    def delivery(self, arrival: Sequence[int]) -> tuple[int, ...]:
+        """Adder depth at which each output is delivered if inputs come at the depths ``arrival``; a constant at 0."""
+        times = [int(time) for time in arrival]
         for node in self.nodes:
-            depths.append(max(depths[node.left], depths[node.right]) + 1)
-        return tuple(depths)
+            times.append(max(times[node.left], times[node.right]) + 1)
+        return tuple(0 if out.source is None else times[out.source] + out.negate for out in self.outputs)
 
     @property
     def depth(self) -> int:
         """Adders on the longest path from an input to an output; a negated output adds one."""
-        ends = [self.depths[out.source] + out.negate for out in self.outputs if out.source is not None]
-        return max(ends, default=0)
+        return max(self.delivery([0] * self.inputs), default=0)
 
     @property
     def _negated_sources(self) -> list[int]:

@@ -11,21 +11,24 @@ from qcompile.arith.cost import CostModel
 from qcompile.arith.graph import AdderGraph, AdderNode, AdderOutput, IntArray
 from qcompile.arith.solving import solve
 
-SPARE_DEPTH = 1
+SPARE_DEPTH = 2
 """Adder levels above the least possible that are allowed without a latency limit."""
 
 _LEVELS = 2
 _LIMIT_BITS = 60
+_LATEST = 32
 
-# Penalty and levels of the difference tree, dense digits, bias of the sharing score: best first on random matrices.
+# Penalty and levels of the difference tree, dense digits, bias of the sharing score: best first on random matrices,
+# whose columns have differences worth a tree only if entries have several digits.
 _STARTS = ((5, _LEVELS, 1, 3), (3, _LEVELS, 1, 3), (7, _LEVELS, 1, 8), (9, _LEVELS, 1, 3), (0, 0, 0, 3))
+_SPARSE_STARTS = ((0, 0, 0, 3), (9, _LEVELS, 1, 3))
 
-# Steps of work, about 30 to the microsecond: at most so many, and at most so many for each matrix entry.
-_BUDGET = {2: 150_000_000, 3: 1_500_000_000}
+# Steps of work, about 25 to the microsecond.
+_BUDGET = {0: 0, 1: 200_000_000, 2: 150_000_000, 3: 1_200_000_000}
 _PER_ENTRY = {2: 400_000, 3: 6_000_000}
 _HEAT = {0: 0.0, 1: 0.2, 2: 0.7, 3: 1.0}
 
-_PORTION = 100
+_PORTION = 30
 """Rows taken apart at once, at most: enough to move, few enough to keep most of a large solution."""
 
 
@@ -36,15 +39,22 @@ def optimize(
     effort: int = 1,
     seed: int = 0,
     latency: int | None = None,
+    arrival: Sequence[int] | None = None,
+    budget: int | None = None,
     cost: CostModel | None = None,
 ) -> AdderGraph:
     """Adder graph of ``x @ matrix`` for integers x, proved equal by coefficient propagation.
 
     ``matrix`` is [inputs, outputs], ``input_ranges`` one (low, high) per input. ``effort`` 0 takes the first greedy
     result, 1 a fraction of a second, 2 seconds, 3 a minute; it is measured in work, so a seed gives one result
-    everywhere. ``latency`` bounds the adder depth. An input that is always zero gets no adders.
+    everywhere; ``budget`` is that work in steps, about 25 to the microsecond, if it shall be another. ``arrival`` says
+    at which adder depth each input comes (all at 0 by default), ``latency`` bounds the depth at which any output is
+    delivered. An input that is always zero gets no adders.
     """
     weights = _checked_matrix(matrix, input_ranges, effort)
+    times = _checked_arrival(arrival, len(weights))
+    if budget is not None and budget < 0:
+        raise ValueError(f"budget is {budget}, need at least 0")
     model = cost or CostModel()
     outputs = weights.shape[1]
     silent = np.array([low == high == 0 for low, high in input_ranges], dtype=bool)
@@ -52,18 +62,32 @@ def optimize(
     if not len(columns):
         zeros = [AdderOutput(None, 0, False)] * outputs
         return AdderGraph.build(input_ranges, (), zeros)
-    least = _least_depth(columns)
+    least = _least_depth(columns, times)
     if latency is not None and latency < least:
         raise ValueError(f"latency is {latency}, but an output needs a depth of at least {least}")
     depth = least + SPARE_DEPTH if latency is None else min(latency, least + SPARE_DEPTH)
     low, high = _scaled_ranges(columns, input_ranges)
-    starts = np.array(_STARTS if effort else _STARTS[:1], dtype=np.int64)
+    digits = int(_digit_weights(columns).sum())
+    order = _STARTS if digits > columns.size else _SPARSE_STARTS
+    starts = np.array(order if effort else order[:1], dtype=np.int64)
     starts[:, 1] = np.minimum(starts[:, 1], depth - least)
-    budget = _budget(effort, columns.size)
+    steps = _budget(effort, columns.size, digits) if budget is None else budget
     random = np.array([(seed * 0x9E3779B97F4A7C15 + 0x2545F4914F6CDD1D) % (1 << 64) or 1], dtype=np.uint64)
     work = np.zeros(2, dtype=np.int64)
     adders, ends = solve(
-        columns, low, high, depth, starts, budget, _HEAT[effort], _PORTION, model.per_adder, model.per_bit, random, work
+        columns,
+        low,
+        high,
+        times,
+        depth,
+        starts,
+        steps,
+        _HEAT[effort],
+        _PORTION,
+        model.per_adder,
+        model.per_bit,
+        random,
+        work,
     )
     nodes = [AdderNode(a, b, up, other, bool(minus)) for a, b, up, other, minus in adders.tolist()]
     found = ends.tolist()
@@ -100,6 +124,15 @@ def _checked_matrix(
     return weights.astype(np.int64)
 
 
+def _checked_arrival(arrival: Sequence[int] | None, inputs: int) -> npt.NDArray[np.int64]:
+    times = np.zeros(inputs, np.int64) if arrival is None else np.array([int(time) for time in arrival], np.int64)
+    if len(times) != inputs:
+        raise ValueError(f"{len(times)} arrival times for {inputs} inputs")
+    if len(times) and not 0 <= times.min() <= times.max() <= _LATEST:
+        raise ValueError(f"arrival times {times.min()}..{times.max()}, need 0..{_LATEST}")
+    return times
+
+
 def _distinct_columns(
     columns: npt.NDArray[np.int64],
 ) -> tuple[npt.NDArray[np.int64], list[int], list[int], list[int]]:
@@ -132,22 +165,27 @@ def _distinct_columns(
     return np.array(kept, dtype=np.int64).reshape(len(kept), columns.shape[1]), place, shifts, signs
 
 
-def _budget(effort: int, entries: int) -> int:
-    """Steps of work; at effort 1 cubic in the side of a square matrix, and less for those of a small network."""
+def _budget(effort: int, entries: int, digits: int) -> int:
+    """Steps of work; at effort 1 cubic in the side of a square matrix, and less where there are few digits."""
     match effort:
         case 0:
-            return 0
+            wanted = 0
         case 1:
-            return max(768 * entries, min(entries**2, int(80 * entries**1.5), 200_000_000))
+            wanted = min(int(80 * entries**1.5), max(3 * digits**2, 140_000))
         case _:
-            return min(_BUDGET[effort], _PER_ENTRY[effort] * entries)
+            wanted = _PER_ENTRY[effort] * entries
+    return min(wanted, _BUDGET[effort])
 
 
-def _least_depth(columns: npt.NDArray[np.int64]) -> int:
-    """Adder levels no graph can do without: each at most doubles the number of signed digits."""
+def _digit_weights(columns: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Non-zero digits of each entry in non-adjacent form."""
     size = np.abs(columns)
-    weight = np.bitwise_count(size ^ 3 * size).sum(axis=1)
-    return int(max(int(w) - 1 for w in weight).bit_length())
+    return np.bitwise_count(size ^ 3 * size).astype(np.int64)
+
+
+def _least_depth(columns: npt.NDArray[np.int64], arrival: npt.NDArray[np.int64]) -> int:
+    """Adder levels no graph can do without: each at most doubles the number of signed digits."""
+    return int((_digit_weights(columns) << arrival).sum(axis=1).max() - 1).bit_length()
 
 
 def _scaled_ranges(

@@ -9,9 +9,10 @@ from qcompile.arith.rows import Ints, Outputs, Rows, add_term, empty_rows, unifo
 
 
 @compiled
-def _name_single_terms(rows: Rows, row_count: int, alias: Ints, alias_shift: Ints, alias_sign: Ints) -> None:
-    """A row of one term is another name of its source: ``alias[r]``, shifted and signed."""
+def _name_single_terms(rows: Rows, row_count: int) -> Outputs:
+    """What every row is: a row of one term is its source, shifted and signed, and any other is itself."""
     inputs = rows.inputs
+    names = Outputs(np.empty(row_count, np.int64), np.empty(row_count, np.int64), np.empty(row_count, np.int64))
     for r in range(row_count):
         at = inputs + r
         up = 0
@@ -21,9 +22,10 @@ def _name_single_terms(rows: Rows, row_count: int, alias: Ints, alias_shift: Int
             at = rows.source[i]
             up += rows.shift[i]
             positive *= rows.sign[i]
-        alias[r] = at
-        alias_shift[r] = up
-        alias_sign[r] = positive
+        names.source[r] = at
+        names.shift[r] = up
+        names.sign[r] = positive
+    return names
 
 
 @compiled
@@ -94,6 +96,49 @@ def _recode(source: Ints, shift: Ints, sign: Ints, begin: int, end: int, chance:
 
 
 @compiled
+def _add_spread(
+    rows: Rows,
+    r: int,
+    apart: Ints,
+    kept: Ints,
+    number: Ints,
+    names: Outputs,
+    pending: Outputs,
+    result: Rows,
+    begin: int,
+) -> int:
+    """Adds the terms of row r to ``result`` from ``begin`` on, with those of the rows in it that go; returns the end.
+
+    ``pending`` is scratch for as many terms as there will be. Terms keep their order, which sharing then need not sort.
+    """
+    inputs = rows.inputs
+    end = begin
+    size = 0
+    row, up, positive = r, 0, 1
+    while True:
+        for i in range(rows.start[row] + rows.length[row] - 1, rows.start[row] - 1, -1):
+            pending.source[size] = rows.source[i]
+            pending.shift[size] = rows.shift[i] + up
+            pending.sign[size] = rows.sign[i] * positive
+            size += 1
+        row = -1
+        while size and row < 0:
+            size -= 1
+            s, up, positive = pending.source[size], pending.shift[size], pending.sign[size]
+            if s >= inputs:
+                q = s - inputs
+                s, up, positive = names.source[q], up + names.shift[q], positive * names.sign[q]
+            if s >= inputs:
+                if apart[s - inputs] or not kept[s - inputs]:
+                    row = s - inputs
+                    continue
+                s = inputs + number[s - inputs]
+            end = add_term(result.source, result.shift, result.sign, begin, end, s, up, positive)
+        if row < 0:
+            return end
+
+
+@compiled
 def rebuild(
     rows: Rows, row_count: int, outputs: Outputs, apart: Ints, recode: float, random: Ints
 ) -> tuple[Rows, int, Outputs]:
@@ -103,14 +148,11 @@ def rebuild(
     changes and its neighbour are written in the other form of equal weight (3 = 4 - 1 = 2 + 1).
     """
     inputs = rows.inputs
-    alias = np.empty(row_count, np.int64)
-    alias_shift = np.empty(row_count, np.int64)
-    alias_sign = np.empty(row_count, np.int64)
-    _name_single_terms(rows, row_count, alias, alias_shift, alias_sign)
+    names = _name_single_terms(rows, row_count)
     order = np.empty(row_count, np.int64)
     uses = np.zeros(row_count, np.int64)
     kept = np.zeros(row_count, np.int64)
-    ordered = _order(rows, outputs, alias, order, uses, kept)
+    ordered = _order(rows, outputs, names.source, order, uses, kept)
     # Terms of every row once the chosen rows inside it are taken apart.
     spread = np.zeros(row_count, np.int64)
     room = 0
@@ -122,7 +164,7 @@ def rebuild(
         for i in range(rows.start[r], rows.start[r] + rows.length[r]):
             s = rows.source[i]
             if s >= inputs:
-                s = alias[s - inputs]
+                s = names.source[s - inputs]
             spread[r] += 1
             if s >= inputs:
                 q = s - inputs
@@ -137,9 +179,7 @@ def rebuild(
         result.high[i] = rows.high[i]
         result.depth[i] = rows.depth[i]
     number = np.empty(row_count, np.int64)
-    pending = np.empty(widest + 1, np.int64)
-    pending_shift = np.empty(widest + 1, np.int64)
-    pending_sign = np.empty(widest + 1, np.int64)
+    pending = Outputs(np.empty(widest + 1, np.int64), np.empty(widest + 1, np.int64), np.empty(widest + 1, np.int64))
     made = 0
     end = 0
     for k in range(ordered):
@@ -148,36 +188,16 @@ def rebuild(
             continue
         begin = end
         changed = False
-        size = 0
         for i in range(rows.start[r], rows.start[r] + rows.length[r]):
-            pending[size] = rows.source[i]
-            pending_shift[size] = rows.shift[i]
-            pending_sign[size] = rows.sign[i]
-            size += 1
-        while size:
-            size -= 1
-            s = pending[size]
-            up = pending_shift[size]
-            positive = pending_sign[size]
-            if s >= inputs:
-                q = s - inputs
-                if alias[q] != s:
-                    up += alias_shift[q]
-                    positive *= alias_sign[q]
-                    s = alias[q]
-                    changed = True
-            if s >= inputs:
-                q = s - inputs
-                if apart[q] or not kept[q]:
-                    changed = True
-                    for i in range(rows.start[q], rows.start[q] + rows.length[q]):
-                        pending[size] = rows.source[i]
-                        pending_shift[size] = rows.shift[i] + up
-                        pending_sign[size] = rows.sign[i] * positive
-                        size += 1
-                    continue
-                s = inputs + number[q]
-            end = add_term(result.source, result.shift, result.sign, begin, end, s, up, positive)
+            q = rows.source[i] - inputs
+            if q >= 0 and (names.source[q] != rows.source[i] or apart[q] or not kept[q]):
+                changed = True
+                end = _add_spread(rows, r, apart, kept, number, names, pending, result, begin)
+                break
+            result.source[end] = rows.source[i] if q < 0 else inputs + number[q]
+            result.shift[end] = rows.shift[i]
+            result.sign[end] = rows.sign[i]
+            end += 1
         if changed and recode > 0:
             _recode(result.source, result.shift, result.sign, begin, end, recode, random)
         result.start[made] = begin
@@ -197,9 +217,9 @@ def rebuild(
         positive = outputs.sign[c]
         if s >= inputs:
             q = s - inputs
-            up += alias_shift[q]
-            positive *= alias_sign[q]
-            s = alias[q]
+            up += names.shift[q]
+            positive *= names.sign[q]
+            s = names.source[q]
             if s >= inputs:
                 s = inputs + number[s - inputs]
         out.source[c] = s

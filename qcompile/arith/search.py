@@ -16,9 +16,22 @@ from qcompile.arith.starting import starting_rows
 
 
 @compiled
-def _take_apart(apart: Ints, count: int, chance: float, random: Ints) -> None:
-    for r in range(count):
-        apart[r] = 1 if uniform(random) < chance else 0
+def _take_apart(rows: Rows, count: int, portion: int, random: Ints) -> Ints:
+    """Marks up to ``portion`` rows used by the same few rows, because neighbours can be shared anew together."""
+    apart = np.zeros(count, np.int64)
+    wanted = 1 + int(min(0.9 * count, portion) * uniform(random))
+    chance = 0.3 + 0.7 * uniform(random)
+    marked = 0
+    for _ in range(count):
+        user = int(uniform(random) * count)
+        for i in range(rows.start[user], rows.start[user] + rows.length[user]):
+            r = rows.source[i] - rows.inputs
+            if r >= 0 and not apart[r] and uniform(random) < chance:
+                apart[r] = 1
+                marked += 1
+        if marked >= wanted:
+            break
+    return apart
 
 
 @compiled
@@ -26,6 +39,7 @@ def search(
     columns: Ints,
     low: Ints,
     high: Ints,
+    arrival: Ints,
     max_depth: int,
     starts: Ints,
     budget: int,
@@ -39,12 +53,14 @@ def search(
     """Cheapest rows found for ``columns`` [outputs, inputs] within about ``budget`` steps of work.
 
     ``starts`` [n, 4] are greedy runs: penalty and levels of the difference tree, dense digits or not, bias. Then up
-    to ``portion`` of the current rows, at random, are taken apart and shared again; a worse result is kept with the
+    to ``portion`` neighbouring rows, at random, are taken apart and shared again; a worse result is kept with the
     probability of simulated annealing (Kirkpatrick, Gelatt and Vecchi, Optimization by Simulated Annealing, 1983),
     ``heat`` average adders at first, falling to none.
     """
     outputs = columns.shape[0]
-    first, ends = starting_rows(columns, low, high, max_depth, starts[0, 0], starts[0, 1], starts[0, 2] != 0, work)
+    first, ends = starting_rows(
+        columns, low, high, arrival, max_depth, starts[0, 0], starts[0, 1], starts[0, 2] != 0, work
+    )
     now, now_count, now_ends, now_cost = first, outputs, ends, np.inf
     best, best_count, best_ends, best_cost = first, outputs, ends, np.inf
     begun = 0
@@ -59,7 +75,7 @@ def search(
         if step < starts.shape[0]:
             if step > 0:
                 first, ends = starting_rows(
-                    columns, low, high, max_depth, starts[step, 0], starts[step, 1], starts[step, 2] != 0, work
+                    columns, low, high, arrival, max_depth, starts[step, 0], starts[step, 1], starts[step, 2] != 0, work
                 )
             source, count, source_ends = first, outputs, ends
             apart = np.zeros(count, np.int64)
@@ -71,8 +87,7 @@ def search(
             source, count, source_ends = now, now_count, now_ends
             left = (budget - before) / (budget - begun)
             temperature = heat * left * best_cost / best.start[best_count]
-            apart = np.zeros(count, np.int64)
-            _take_apart(apart, count, min(0.9, portion / count) * uniform(random), random)
+            apart = _take_apart(source, count, portion, random)
             noise = 0.8 * uniform(random)
             bias = 1.0 + 12.0 * uniform(random)
             recode = 0.1

@@ -11,7 +11,7 @@ from qcompile.arith.pricing import emit_adders
 from qcompile.arith.rows import Ints
 from qcompile.arith.search import search
 
-_Solve = Callable[[Ints, Ints, Ints, int, Ints, int, float, int, float, float, Ints, Ints], tuple[Ints, Ints]]
+_Solve = Callable[[Ints, Ints, Ints, Ints, int, Ints, int, float, int, float, float, Ints, Ints], tuple[Ints, Ints]]
 
 
 def _with_digest(digest: int) -> tuple[_Solve, Callable[[Ints, Ints], None]]:
@@ -20,6 +20,7 @@ def _with_digest(digest: int) -> tuple[_Solve, Callable[[Ints, Ints], None]]:
         columns: Ints,
         low: Ints,
         high: Ints,
+        arrival: Ints,
         max_depth: int,
         starts: Ints,
         budget: int,
@@ -33,7 +34,7 @@ def _with_digest(digest: int) -> tuple[_Solve, Callable[[Ints, Ints], None]]:
         """Adders [n, 5] and outputs [columns, 3], see ``emit_adders``, of the rows that ``search`` finds."""
         work[1] = digest
         rows, row_count, outputs = search(
-            columns, low, high, max_depth, starts, budget, heat, portion, per_adder, per_bit, random, work
+            columns, low, high, arrival, max_depth, starts, budget, heat, portion, per_adder, per_bit, random, work
         )
         ends = np.zeros((columns.shape[0], 3), np.int64)
         adders = emit_adders(rows, row_count, outputs, max_depth, ends)

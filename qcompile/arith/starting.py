@@ -101,9 +101,20 @@ def difference_tree(columns: Ints, penalty: int, levels: int, base: Ints, up: In
 
 @compiled
 def starting_rows(
-    columns: Ints, low: Ints, high: Ints, max_depth: int, penalty: int, levels: int, dense: bool, work: Ints
+    columns: Ints,
+    low: Ints,
+    high: Ints,
+    arrival: Ints,
+    max_depth: int,
+    penalty: int,
+    levels: int,
+    dense: bool,
+    work: Ints,
 ) -> tuple[Rows, Outputs]:
-    """One row per column of ``columns`` [outputs, inputs], over a difference tree of at most ``levels`` levels."""
+    """One row per column of ``columns`` [outputs, inputs], over a difference tree of at most ``levels`` levels.
+
+    ``low``, ``high`` and ``arrival`` belong to the inputs: ranges, and the adder depth at which they come.
+    """
     outputs, inputs = columns.shape
     base = np.empty(outputs, np.int64)
     up = np.zeros(outputs, np.int64)
@@ -121,6 +132,7 @@ def starting_rows(
     for i in range(inputs):
         rows.low[i] = low[i]
         rows.high[i] = high[i]
+        rows.depth[i] = arrival[i]
     shifts = np.empty(66, np.int64)
     signs = np.empty(66, np.int64)
     height = np.zeros(outputs, np.int64)

@@ -114,6 +114,36 @@ def test_the_latency_limit_holds_and_is_refused_below_the_least_depth(spare: int
     assert graph.depth <= 6 + spare
 
 
+def test_late_inputs_are_added_last_and_outputs_come_within_the_latency() -> None:
+    matrix = np.ones((5, 1), int)
+    late = optimize(matrix, [(-8, 7)] * 5, arrival=[0, 0, 0, 0, 2], latency=3)
+    assert late.delivery([0, 0, 0, 0, 2]) == (3,)
+    with pytest.raises(ValueError, match="at least 3"):
+        optimize(matrix, [(-8, 7)] * 5, arrival=[0, 0, 0, 0, 2], latency=2)
+    matrix = random_matrix(12, 12, 5)
+    arrival = [index % 4 for index in range(12)]
+    graph = optimize(matrix, [(-128, 127)] * 12, arrival=arrival, latency=8)
+    assert max(graph.delivery(arrival)) <= 8
+
+
+def test_a_budget_in_steps_replaces_that_of_the_effort() -> None:
+    matrix = random_matrix(10, 10, 5)
+    ranges = [(-128, 127)] * 10
+    assert optimize(matrix, ranges, budget=10**6) == optimize(matrix, ranges, budget=10**6)
+    bits = [optimize(matrix, ranges, budget=budget).full_adder_bits for budget in (0, 10**6)]
+    assert bits[1] < bits[0]
+
+
+def test_wrong_arrival_times_and_budgets_are_refused() -> None:
+    for change, text in (
+        ({"arrival": [0]}, "1 arrival times for 2 inputs"),
+        ({"arrival": [0, -1]}, "need 0..32"),
+        ({"budget": -1}, "budget is -1"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            optimize(np.array([[1], [2]]), [(0, 1)] * 2, **change)
+
+
 def test_one_seed_gives_one_graph_and_more_effort_is_never_worse() -> None:
     matrix = random_matrix(12, 12, 5)
     ranges = [(-128, 127)] * 12
