@@ -25,6 +25,7 @@ from qcompile.passes.integerize import Integerize
 from qcompile.passes.manager import PassManager
 from qcompile.passes.quantize_inputs import QuantizeInputs
 from qcompile.passes.realize_requantize import RealizeRequantize
+from qcompile.passes.round_residuals import check_width
 from qcompile.passes.shorten_sums import ShortenSums
 from qcompile.quality import Networks
 from qcompile.quantize import TIDY, quantize
@@ -119,6 +120,8 @@ def compile(
     product = Product(chosen.quantize.multiply)
     meaning = manager.run(quantized, (Integerize(product),))
     golden = manager.run(meaning, (ShortenSums(), RealizeRequantize(), CarrySignsAsBits()))
+    if board is not None and imported.quantized and rounded is None:
+        check_width(quantized, golden, found)
     top = identifier(name or imported.graph.name).lower()
     names = tuple(output.name for output in imported.outputs)
     compiled = Compiled(model, golden, found.warnings, calibration, labels, emulator_report(imported.graph.name), names)

@@ -10,7 +10,7 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from qcompile.errors import fail
+from qcompile.errors import Collector, fail
 from qcompile.ir.graph import Graph, Level, Node
 from qcompile.ir.model import (
     MODEL,
@@ -43,6 +43,8 @@ from qcompile.numerics.quantizer import Quantizer
 from qcompile.numerics.rounding import Rounding
 from qcompile.passes.naming import fresh_name
 
+_WIDE = 32  # bits that exact sums of integers rarely reach
+_WIDEST = 44  # bits of a factor that adder graphs are made for
 _MOVES = (Reshape, Transpose, Take, Concat, Pad, MaxPool)
 _COMPARISONS = (Greater, Equal)
 _ROUNDED = (Add, Mul, Div, LeakyRelu, Clip, Curve, Maximum, Minimum, Where, AveragePool, Reduce)
@@ -128,6 +130,25 @@ class RoundResiduals:
             if name in self.overrides:
                 return self.overrides[name]
         return self.residuals
+
+
+def check_width(graph: Graph, golden: Graph, found: Collector) -> None:
+    """QC301 where ``golden``, the integers of ``graph``, is too wide for adder graphs; QC403 where it is wide.
+
+    Only networks with values that could be rounded are looked at; others are as wide as their own grids ask for.
+    """
+    count = len(residuals(graph))
+    widest = max(golden.nodes, key=lambda node: golden.types[node.name].span.width)
+    bits = golden.types[widest.name].span.width
+    if not count or bits <= _WIDE:
+        return
+    where = ", ".join(f'"{name}"' for name in widest.origin) or widest.name
+    what = f"an exact value of {bits} bits; the file computes {count} results in floats between its quantizers"
+    way_out = "round them, as in --residuals fixed:16:7 --constants fixed:12:8"
+    if bits > _WIDEST:
+        found.error("QC301", where, what, way_out)
+        found.check()
+    found.warning("QC403", where, what, way_out)
 
 
 class _Kind(Enum):

@@ -188,6 +188,28 @@ def test_a_wide_value_is_truncated_towards_zero_without_a_table():
     assert (found.reshape(3, 2) == np.trunc(fixed([0.3, 0.7], 6, 4) * sums + fixed(0.1, 6, 4))).all()
 
 
+def test_exact_values_too_wide_for_hardware_are_refused_with_the_way_out():
+    file, _ = residual_file()
+    assert not qcompile.compile(file).warnings
+    with pytest.raises(CompileError) as error:
+        qcompile.compile(file, target="zcu104", effort=0)
+    (finding,) = error.value.diagnostics
+    assert finding.code == "QC301"
+    assert finding.found.endswith("; the file computes 4 results in floats between its quantizers")
+    assert finding.help == "round them, as in --residuals fixed:16:7 --constants fixed:12:8"
+
+
+def test_exact_values_that_are_wide_are_warned_of():
+    file, _ = residual_file()
+    for tensor in file.graph.initializer:
+        if tensor.name in ("scale", "bias", "slopes"):
+            values = np.round(numpy_helper.to_array(tensor) * 2**13) / 2**13
+            tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float32), tensor.name))
+    (warning,) = qcompile.compile(file, target="zcu104", effort=0).warnings
+    assert warning.code == "QC403"
+    assert "the file computes 4 results in floats" in warning.found
+
+
 def test_a_residual_format_with_nothing_to_round_is_refused(tmp_path):
     file, _ = residual_file()
     del file.graph.node[3:]
