@@ -29,6 +29,7 @@ from qcompile.backends.verilog.datapath import render_datapath
 from qcompile.ir import datapath
 from qcompile.ir.datapath import DatapathOp
 from qcompile.ir.graph import Graph, Node
+from qcompile.numerics.rounding import Rounding
 from qcompile.numerics.span import Span
 from qcompile.schedule.cells import luts
 from qcompile.schedule.design import Datapath
@@ -232,6 +233,10 @@ def _operations() -> Any:
     for w in (4, 6, 8, 12):
         yield datapath.Maximum(), (kind(w, False),) * 2
         yield datapath.Greater(), (kind(w, True),) * 2
+    for mode in (Rounding.HALF_UP, Rounding.HALF_EVEN):
+        for w, bits, drop, signed in ((10, 3, 1, False), (14, 3, 1, False), (14, 3, 5, False), (18, 4, 1, True)):
+            yield datapath.RoundSignificand(bits, drop, mode), (kind(w, signed),)
+    yield from ((datapath.RoundSignificand(1, 0, Rounding.FLOOR), (kind(w, False),)) for w in (9, 14))
     yield from ((datapath.CountOnes(), (Span(0, 1),) * n) for n in (3, 6, 12, 31))
 
 

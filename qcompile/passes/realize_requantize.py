@@ -306,7 +306,8 @@ def _channel_luts(op: integer.IntegerOp, channel: int, operand: IntType, result:
             adders += 2 if op.rounding is Rounding.HALF_EVEN else 0
             return adders * (width + 2) + 1.5 * out
         case integer.RoundSignificand():
-            return width * (1.5 if operand.spans[channel].signed else 1.0) + out
+            binades = max(1, width - op.bits - op.shift + 1)
+            return (4 if op.rounding is Rounding.HALF_UP else 7) * binades
         case integer.Thresholds():
             return op.at.shape[1] * (width / 5 + 0.7)
         case integer.Lookup():

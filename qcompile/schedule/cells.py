@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from qcompile.ir import datapath
 from qcompile.ir.graph import Node
+from qcompile.numerics.rounding import Rounding
 from qcompile.numerics.span import Span
 from qcompile.targets import Family, Target
 
@@ -54,10 +55,6 @@ def _carry_luts(op: object, operands: list[Span], result: Span) -> tuple[int, in
             return operands[0].width - 1, operands[0].width
         case datapath.RoundEven(amount=amount):
             return max(1, amount - 1), operands[0].width
-        case datapath.RoundSignificand():
-            # The carry chain, whose LUTs add what the leading one decides; a LUT for every bit that may be cut.
-            width = operands[0].width + (operands[0].width - 1) // 2 * operands[0].signed
-            return width + result.width, operands[0].width + result.width
     return None
 
 
@@ -75,6 +72,14 @@ def _logic_luts(op: object, operands: list[Span], result: Span) -> float:
         case datapath.Clamp():
             # Per bit of the result one LUT, which sees the sign and whether the bits above it agree.
             return result.width + max(0, widest - result.width - 2) / 2
+        case datapath.RoundSignificand(shift=shift, rounding=rounding):
+            # Per binade what finds the leading one, what is added there, and the mask; half even sees one bit more.
+            binades = op.largest_drop(operands[0]) - shift + 1
+            if rounding is Rounding.FLOOR:
+                return max(1.0, 1.5 * binades - 3)
+            if rounding is Rounding.HALF_UP:
+                return max(result.width, 4.0 * binades - 6)
+            return max(result.width, (8.0 * binades - 28) * (1.3 if operands[0].signed else 1.0))
         case datapath.Greater():
             return min(widest - 1, widest / 2 + 2)
         case datapath.Maximum():
