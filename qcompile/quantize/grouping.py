@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import product
 
@@ -17,6 +17,7 @@ from qcompile.numerics.quantizer import Quantizer
 from qcompile.quantize.grids import weight_rows
 from qcompile.quantize.options import QuantizeOptions
 from qcompile.quantize.ranges import free_scale
+from qcompile.quantize.rounding import Problem, round_weights
 
 _CLIPPINGS = 24
 """Free scales that are tried, down to a quarter of the range."""
@@ -31,10 +32,14 @@ _RIDGE = 1e-6
 
 @dataclass(frozen=True)
 class GroupedWeights:
-    """``units[row] * codes[row, input]``, one unit where all rows share it; exact in float64."""
+    """``units[row] * codes[row, input]``, one unit where all rows share it; exact in float64.
+
+    ``factors``: the scale of every weight's group over its row's unit; None where groups have levels of their own.
+    """
 
     units: tuple[Fraction, ...]
     codes: npt.NDArray[np.int64]
+    factors: npt.NDArray[np.int64] | None = None
 
     @property
     def values(self) -> Reals:
@@ -42,20 +47,37 @@ class GroupedWeights:
 
 
 def on_groups(
-    weights: Reals, axis: int, format: Grouped | Planes, options: QuantizeOptions, shared: bool
+    weights: Reals, axis: int, format: Grouped | Planes, options: QuantizeOptions, shared: bool, moments: Reals | None
 ) -> tuple[Reals, Quantizer, int | None]:
     """``(weights, quantizer, axis)``: on their grid already, so that the quantizer changes nothing.
 
-    ``axis`` counts output channels; they have one scale where it is ``shared``.
+    ``axis`` counts output channels; they have one scale where it is ``shared``. With ``moments``, as `Problem` has
+    them, the options' method rounds weights whose groups differ in their scale alone; others go to the nearest.
     """
     rows = weight_rows(weights, axis)
     made = group_weights(rows, format, options.weight_range != "minmax", options.scales != "free", shared)
+    if moments is not None and made.factors is not None:
+        made = _rounded(rows, made, format, moments, options.weight_rounding)
     units = made.units[:1] if len(set(made.units)) == 1 else made.units
     reach = max(1, int(np.abs(made.codes).max(initial=0)))
     moved = np.moveaxis(weights, axis, 0)
     values = np.moveaxis(made.values.reshape(moved.shape), 0, axis)
     quantizer = Quantizer(units, low=-reach, high=reach)
     return values, quantizer, axis % weights.ndim if len(units) > 1 else None
+
+
+def _rounded(
+    rows: Reals, made: GroupedWeights, format: Grouped | Planes, moments: Reals, method: str
+) -> GroupedWeights:
+    """The same scales, with levels that the layer's results choose."""
+    assert made.factors is not None
+    unit = np.array([float(u) for u in made.units])[:, None]
+    shape = (len(moments), len(rows) // len(moments), rows.shape[1])
+    problem = Problem(
+        rows.reshape(shape), (made.factors * unit).reshape(shape), np.array(format.levels, np.float64), moments
+    )
+    found = round_weights(problem, method).reshape(rows.shape)
+    return replace(made, codes=np.rint(found / unit).astype(np.int64))
 
 
 def group_weights(rows: Reals, format: Grouped | Planes, clip: bool, pow2: bool, shared: bool) -> GroupedWeights:
@@ -67,17 +89,20 @@ def group_weights(rows: Reals, format: Grouped | Planes, clip: bool, pow2: bool,
     count = -(-rows.shape[1] // format.size)
     padded = np.pad(rows, ((0, 0), (0, count * format.size - rows.shape[1])))
     blocks = padded.reshape(len(rows), count, format.size)
-    match format:
-        case Planes():
-            units, codes = _planes(blocks, format, pow2, shared)
-        case Grouped():
-            units, codes = _grouped(blocks, format, clip, pow2 or format.exponent is not None, shared)
-    return GroupedWeights(units, codes.reshape(len(rows), -1)[:, : rows.shape[1]])
+    if isinstance(format, Planes):
+        units, codes = _planes(blocks, format, pow2, shared)
+    else:
+        units, codes, factors = _grouped(blocks, format, clip, pow2 or format.exponent is not None, shared)
+    codes = codes.reshape(len(rows), -1)[:, : rows.shape[1]]
+    if isinstance(format, Planes) or len(format.sets) > 1:
+        return GroupedWeights(units, codes)
+    return GroupedWeights(units, codes, np.repeat(factors, format.size, axis=1)[:, : rows.shape[1]])
 
 
 def _grouped(
     blocks: Reals, format: Grouped, clip: bool, pow2: bool, shared: bool
-) -> tuple[tuple[Fraction, ...], npt.NDArray[np.int64]]:
+) -> tuple[tuple[Fraction, ...], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """``(units, codes, factors [rows, groups])``."""
     scales, errors = [], []
     for element in format.sets:
         if format.exponent is not None:
@@ -94,7 +119,7 @@ def _grouped(
         exact = LevelQuantizer.of((Fraction(1),), element.levels, rounding=format.tie)
         own = exact.codes(blocks / step[:, :, None]) * factors[:, :, None]
         codes = np.where(best[:, :, None] == number, own, codes)
-    return units, codes
+    return units, codes, factors
 
 
 def _least_error(blocks: Reals, element: Format, clip: bool, pow2: bool) -> Reals:

@@ -208,7 +208,7 @@ class _Builder:
             shared = accumulated or not by_channel
             format = format.fitted(weight_rows(values, axis_out))
             if isinstance(format, Grouped | Planes):
-                values, quantizer, axis = on_groups(values, axis_out, format, self.options, shared)
+                values, quantizer, axis = on_groups(values, axis_out, format, self.options, shared, moments)
             else:
                 quantizer, axis = weight_quantizer(values, axis_out, format, self.options, shared, moments)
                 if moments is not None and self.options.weight_rounding != "nearest":
