@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from qcompile.cli import arrays
+from qcompile.cli import arrays, compiling
 from qcompile.cli.compiling import chosen_options, design_options, format_options
 from qcompile.cli.parser import Parser
 from qcompile.cli.terminal import Progress, print_report
@@ -27,7 +27,9 @@ def parser() -> Parser:
     show.add_argument("--json", action="store_true", help="print the report as JSON")
     show.add_argument("-q", "--quiet", action="store_true", help="no progress, only the verdict")
     show.add_argument("-v", "--verbose", action="store_true", help="seconds of every stage")
-    made.set_defaults(allow_oversize=None, backend=None, emulator="numpy")
+    own = {action.dest for action in made._actions}
+    others = [action for action in compiling.parser()._actions if action.dest not in own | {"version"}]
+    made.set_defaults(**{action.dest: action.default for action in others})
     return made
 
 
