@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -107,6 +108,54 @@ def test_the_fast_nearest_code_is_that_of_the_quantizer_away_from_ties(format_: 
     quantizer = format_.quantizer((Fraction(1),))
     assert format_.nearest(ratios).tolist() == quantizer.codes(ratios).tolist()
     assert tuple(quantizer.codes_between(span.low, span.high)) == format_.levels
+
+
+@pytest.mark.parametrize("format_", FORMS, ids=str)
+def test_codes_are_read_back_from_their_bit_patterns(format_: Format) -> None:
+    codes = np.array(format_.levels)
+    patterns = format_.encode(codes)
+    assert patterns.min() >= 0 and patterns.max() < 1 << format_.bits and len(set(patterns)) == len(codes)
+    assert format_.decode(patterns).tolist() == codes.tolist()
+
+
+OCP = {
+    "float8_e5m2": MiniFloat(5, 2, 4),
+    "float8_e4m3fn": MiniFloat(4, 3, 1),
+    "float6_e3m2fn": MiniFloat(3, 2),
+    "float6_e2m3fn": MiniFloat(2, 3),
+    "float4_e2m1fn": MiniFloat(2, 1),
+}
+
+
+@pytest.mark.parametrize("name", OCP)
+def test_every_bit_pattern_is_the_number_that_ml_dtypes_has(name: str) -> None:
+    format_, dtype = OCP[name], getattr(ml_dtypes, name)
+    patterns = np.arange(1 << format_.bits)
+    numbers = patterns.astype(np.uint8).view(dtype).astype(np.float64)
+    finite = np.isfinite(numbers)
+    scale = 2.0 ** (1 - ((1 << format_.exponent_bits - 1) - 1) - format_.mantissa_bits)
+    codes = format_.decode(patterns[finite])
+    assert (codes * scale == numbers[finite]).all() and len(set(codes)) == len(format_.levels)
+    negative_zero = 1 << format_.bits - 1
+    assert [p for p in patterns[finite] if p != format_.encode(format_.decode(np.array([p])))[0]] == [negative_zero]
+    for field in patterns[~finite] & (negative_zero - 1):
+        with pytest.raises(IndexError):
+            format_.decode(np.array([field]))
+
+
+@pytest.mark.parametrize("name", OCP)
+def test_rounding_is_that_of_ml_dtypes_on_both_sides_of_every_middle(name: str) -> None:
+    """Up to the largest number: beyond it formats saturate, where some types of ml_dtypes become infinity or NaN."""
+    format_, dtype = OCP[name], getattr(ml_dtypes, name)
+    scale = 2.0 ** (1 - ((1 << format_.exponent_bits - 1) - 1) - format_.mantissa_bits)
+    codes = np.array(format_.levels, np.float64)
+    middles = (codes[1:] + codes[:-1]) / 2
+    middles, codes = (middles * scale).astype(np.float32), (codes * scale).astype(np.float32)
+    # As float32, which ml_dtypes goes through: a float64 would be rounded twice.
+    around = [np.nextafter(middles, np.float32(end)) for end in (np.inf, -np.inf)]
+    values = np.concatenate([codes, middles, *around])
+    quantizer = format_.quantizer((Fraction(scale),))
+    assert (quantizer.values(quantizer.codes(values)) == values.astype(dtype).astype(np.float64)).all()
 
 
 def test_the_levels_of_a_minifloat_round_as_the_minifloat_does() -> None:

@@ -23,6 +23,7 @@ from qcompile.numerics.rounding import Rounding
 from qcompile.numerics.span import Span
 
 Reals = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 Scales = tuple[Fraction, ...]
 
 
@@ -72,6 +73,14 @@ class Format:
         """The exact quantizer with ``scale``, one or one per channel: the value of code 1."""
         return LevelQuantizer.of(scale, self.levels, rounding=rounding)
 
+    def encode(self, codes: Ints) -> Ints:
+        """The bit patterns of ``codes``: what memory holds."""
+        return np.searchsorted(np.array(self.levels, np.int64), codes)
+
+    def decode(self, patterns: Ints) -> Ints:
+        """The codes of bit patterns, which are numbers of levels."""
+        return np.array(self.levels, np.int64)[patterns]
+
     def nearest(self, ratios: Reals) -> Reals:
         """The codes nearest to ``ratios`` (values over scale) in plain float64, ties up: for searches."""
         codes = np.array(self.levels, np.float64)
@@ -116,6 +125,13 @@ class Fixed(Format):
 
     def quantizer(self, scale: Scales, rounding: Rounding = Rounding.HALF_EVEN) -> Quantizer:
         return Quantizer(scale, low=self.span.low, high=self.span.high, rounding=self.rounding or rounding)
+
+    def encode(self, codes: Ints) -> Ints:
+        """Two's complement."""
+        return codes & ((1 << self.width) - 1)
+
+    def decode(self, patterns: Ints) -> Ints:
+        return np.where(self.signed & (patterns >> self.width - 1 == 1), patterns - (1 << self.width), patterns)
 
     def nearest(self, ratios: Reals) -> Reals:
         return np.clip(np.rint(ratios), self.span.low, self.span.high)
@@ -174,6 +190,19 @@ class MiniFloat(Format):
             mantissa_bits=self.mantissa_bits,
             bias=bias,
         )
+
+    def encode(self, codes: Ints) -> Ints:
+        """Sign, exponent, mantissa; zero has the sign 0."""
+        magnitudes = np.array([level for level in self.levels if level >= 0], np.int64)
+        fields = np.searchsorted(magnitudes, np.abs(codes))
+        return fields | np.where(codes < 0, 1 << self.exponent_bits + self.mantissa_bits, 0)
+
+    def decode(self, patterns: Ints) -> Ints:
+        """Patterns that are no numbers raise IndexError."""
+        magnitudes = np.array([level for level in self.levels if level >= 0], np.int64)
+        width = self.exponent_bits + self.mantissa_bits
+        fields = magnitudes[patterns & ((1 << width) - 1)]
+        return np.where(patterns >> width & 1, -fields, fields)
 
     def __str__(self) -> str:
         name = f"e{self.exponent_bits}m{self.mantissa_bits}"
