@@ -155,7 +155,7 @@ RULES: dict[str, Rule] = {
     ),
     "QC530": Rule(
         "no bitstream for this target",
-        "Open tools place and route ECP5, iCE40 and Gowin parts, and the demo needs a board whose serial line is known: "
+        "Open tools place and route ECP5, iCE40 and Gowin parts, and the demo needs a board with a known serial line: "
         "`qcompile targets` marks these boards. For others the vendor's tool builds the Verilog.",
     ),
     "QC531": Rule(
@@ -172,6 +172,11 @@ RULES: dict[str, Rule] = {
     "QC533": Rule(
         "clock cannot be made",
         "The board's PLL makes only certain multiples of the crystal, within the data sheet's limits.",
+    ),
+    "QC534": Rule(
+        "pins without a demo",
+        "The serial line of a bitstream's demo is joined to plain AXI4-Stream pins. A block with other pins is for a "
+        "design of your own.",
     ),
     # 9xx: internal
     "QC901": Rule(

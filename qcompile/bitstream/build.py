@@ -14,6 +14,7 @@ import numpy as np
 
 from qcompile.backends.amaranth import Rtl
 from qcompile.backends.amaranth.host import emit_host
+from qcompile.backends.amaranth.pins import Pins
 from qcompile.bitstream import toolchain
 from qcompile.bitstream.measured import Measured, read_measured
 from qcompile.bitstream.pll import Pll, find_pll
@@ -25,6 +26,7 @@ from qcompile.synth import run_yosys
 from qcompile.targets import Target
 from qcompile.templates import render
 
+AXI_STREAM = Pins()
 BAUD = 115_200
 PAUSE_SECONDS = Fraction(1, 10)
 _SEED = 1
@@ -66,10 +68,18 @@ def build(
 ) -> Bitstream:
     """Synthesis, place and route, and the bitstream: seconds for thousands of cells, minutes for ten thousands.
 
-    ``layers`` are the ONNX nodes of each layer, ``sink`` is the network's last stream. QC531 where the design does
-    not fit or route, QC532 where it misses the clock, unless it ``misses`` to be measured.
+    ``layers`` are the ONNX nodes of each layer, ``sink`` is the network's last stream. QC534 for other pins than
+    AXI4-Stream's, QC531 where the design does not fit or route, QC532 where it misses the clock, unless it ``misses``
+    to be measured.
     """
     toolchain.require_tools(target)
+    if rtl.pins != AXI_STREAM:
+        raise fail(
+            "QC534",
+            "--bitstream",
+            "the demo drives AXI4-Stream pins alone, and this block has others",
+            "leave out what changes its pins (--interface, --status, --clock-enable)",
+        )
     pins = toolchain.board_pins(target)
     pll = find_pll(target.family, pins.crystal_mhz, clock_mhz)
     sources = board_sources(rtl, sink, target, pll, classifies=classifies)

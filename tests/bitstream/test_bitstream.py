@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import runpy
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 
 import qcompile
 from qcompile import targets
+from qcompile.backends.amaranth.pins import Pins
 from qcompile.bitstream import toolchain
 from qcompile.bitstream.measured import read_measured
 from qcompile.bitstream.pll import find_pll
@@ -273,6 +275,20 @@ def test_a_design_without_a_place_is_a_diagnostic(network: qcompile.Compiled, mo
         "error[QC531]: target ulx3s-85: nextpnr cannot place and route the design: Unable to find a placement location "
         "for cell 'a'\n  = help: fold the layers onto fewer lanes (a lower --fps), give fewer bits (--weights, "
         "--activations), or take a larger target (`qcompile targets`)"
+    )
+
+
+def test_a_block_with_other_pins_has_no_demo(network: qcompile.Compiled, monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeTools(monkeypatch, Done(True, ""))
+    hardware = network.hardware
+    assert hardware is not None and hardware.rtl is not None
+    parallel = replace(hardware, rtl=replace(hardware.rtl, pins=Pins("parallel")))
+    monkeypatch.setattr(network, "hardware", parallel)
+    with pytest.raises(CompileError) as caught:
+        network.bitstream()
+    assert str(caught.value) == (
+        "error[QC534]: --bitstream: the demo drives AXI4-Stream pins alone, and this block has others\n"
+        "  = help: leave out what changes its pins (--interface, --status, --clock-enable)"
     )
 
 
