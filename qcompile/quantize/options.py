@@ -15,7 +15,7 @@ from qcompile.quantize.rounding import ROUNDINGS
 SCALES = ("pow2", "free", "dyadic")
 FORMATS = ("auto", "as-is")
 MULTIPLY = tuple(str(product) for product in Product)
-WEIGHT_RANGES = ("minmax", "mse", "output")
+WEIGHT_RANGES = ("minmax", "absmean", "mse", "output")
 _WEIGHTS = Fixed(8, narrow=True)
 _ACTIVATIONS = Fixed(8)
 
@@ -41,7 +41,8 @@ class QuantizeOptions:
     ``scales``: with "pow2" every requantization is a shift, with "free" a constant multiplication (behind
     weights that keep their grid, their scale decides). With "dyadic" scales of weights have four significant bits
     and those of activations are powers of two: the constant has at most two or three digits.
-    ``weight_range``: "minmax"; "mse", the least squared error of the weights; or "output", the least squared
+    ``weight_range``: "minmax"; "absmean", where code 1 is the mean magnitude (for binary and ternary weights);
+    "mse", the least squared error of the weights; or "output", the least squared
     error of the layer's results on the samples. ``activation_range``: "minmax", "mse", "kl" (least divergence), or
     "percentile:P" with P in percent.
     ``weight_rounding``: "nearest", or one of the methods that let the layer's results on the samples move least,

@@ -66,6 +66,17 @@ def minmax_scale(values: Reals, format: Format, scales: str) -> Fraction:
     return max(covering_scale(*side, scales) for side in _sides(values, format.span))
 
 
+def absmean_scale(values: Reals, scales: str) -> Fraction:
+    """Code 1 stands for the mean magnitude, as in BitNet b1.58 for ternary weights.
+
+    Shuming Ma et al., "The Era of 1-bit LLMs: All Large Language Models are in 1.58 Bits", 2024, section 2.
+    """
+    mean = max(float(np.abs(values).mean()), 1e-5)
+    if scales == "pow2":
+        return power_of_two(round(log2(mean)))
+    return free_scale(mean) if scales == "free" else dyadic_scale(mean)
+
+
 def percentile_scale(values: Reals, format: Format, percent: float, scales: str) -> Fraction:
     """As `minmax_scale`, but (100 - ``percent``) percent of the magnitudes may be clipped."""
     reach = float(np.percentile(np.abs(values), percent))
@@ -113,13 +124,16 @@ def weight_scales(
 ) -> tuple[Fraction, ...]:
     """A scale for each of ``rows`` [out, in], a layer's weights, or one for all of them (``shared``).
 
-    ``rule``: "minmax"; "mse", the least squared error of the weights; or "output", the least squared error of
+    ``rule``: "minmax"; "absmean", as for `absmean_scale`; "mse", the least squared error of the weights; or
+    "output", the least squared error of
     the layer's results, for which ``moments`` [groups, in, in] are the second moments of its operands (the
     rows are in groups of equal size). "output" without moments is "mse".
     """
     blocks = [rows] if shared else [row[None] for row in rows]
     if rule == "minmax":
         return tuple(minmax_scale(block, format, scales) for block in blocks)
+    if rule == "absmean":
+        return tuple(absmean_scale(block, scales) for block in blocks)
     if rule == "mse" or moments is None:
         return tuple(least_error_scale(block, format, scales) for block in blocks)
     groups = np.repeat(np.arange(len(moments)), len(rows) // len(moments))

@@ -396,7 +396,7 @@ def test_an_override_for_no_layer_offers_the_nearest_name() -> None:
         ),
         (
             {"weight_range": "max"},
-            "error[QC505]: weight_range: 'max' is not a choice\n  = help: write one of minmax, mse, output",
+            "error[QC505]: weight_range: 'max' is not a choice\n  = help: write one of minmax, absmean, mse, output",
         ),
         (
             {"activation_range": "percentile:12"},

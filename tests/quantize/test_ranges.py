@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from qcompile.numerics.formats import Fixed
+from qcompile.numerics.formats import Fixed, Levels
 from qcompile.numerics.span import Span
 from qcompile.quantize.ranges import (
     covering_scale,
@@ -101,6 +101,14 @@ def test_divergence_clips_a_long_tail_that_minmax_keeps(scales: str) -> None:
 def test_divergence_of_values_on_the_grid_is_least_where_the_grid_is() -> None:
     values = np.repeat(np.arange(16) / 16, 50)
     assert least_divergence_scale(values, Fixed(4, signed=False), "pow2") == Fraction(1, 16)
+
+
+def test_the_absmean_rule_makes_code_one_the_mean_magnitude() -> None:
+    rows = np.array([[0.5, -1.5, 1.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+    ternary = Levels("ternary", (-1, 0, 1))
+    assert weight_scales(rows, ternary, "absmean", "free", shared=False)[0] == Fraction(3, 4)
+    assert weight_scales(rows, ternary, "absmean", "pow2", shared=False)[0] == Fraction(1)
+    assert weight_scales(rows, ternary, "absmean", "free", shared=True) == (Fraction(3, 8),)
 
 
 def test_channels_get_scales_of_their_own_or_one_for_all() -> None:
