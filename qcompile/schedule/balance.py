@@ -68,12 +68,13 @@ def _with_fifos(graph: Graph, latencies: Mapping[str, int]) -> Graph:
                 own = behind.get(name, name)
                 others = [other for other in node.inputs if other != name]
                 if isinstance(node.op, hardware.Alternate):
-                    # Whole turns of all operands: what each gives in one is taken without a pause.
+                    # Whole turns of all operands: what each gives in one is taken without a pause, and what it gives
+                    # meanwhile in the others' turns waits.
                     turns = dict(zip((behind.get(i, i) for i in node.inputs), node.op.counts, strict=True))
                     turns |= dict(zip(node.inputs, node.op.counts, strict=True))
                     parts = [{i: f[i][n - 1 :: n] for i, n in turns.items() if i in f} for f in forks]
                     times = {i: Timing(timing[i].cycle[n - 1 :: n], timing[i].latency) for i, n in turns.items()}
-                    depth = _depth(own, others, parts, times, interval, full_rate) * turns[own]
+                    depth = max(1, _depth(own, others, parts, times, interval, full_rate)) * turns[own]
                 else:
                     depth = _depth(own, others, forks, timing, interval, full_rate)
                 if depth:
