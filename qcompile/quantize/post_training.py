@@ -206,6 +206,7 @@ class _Builder:
             if by_channel and self.options.propagate > 0:
                 values, moments = self.compensated(node, position, values)
             shared = accumulated or not by_channel
+            values = format.prepared(values, axis_out)
             format = format.fitted(weight_rows(values, axis_out))
             if isinstance(format, Grouped | Planes):
                 values, quantizer, axis = on_groups(values, axis_out, format, self.options, shared, moments)

@@ -31,7 +31,17 @@ FORMS = [
     *(MiniFloat(2, 1), MiniFloat(4, 3, 1), MiniFloat(5, 2, 4), MiniFloat(3, 0, 1), MiniFloat(0, 4, signed=False)),
     *(power_of_two(4), dense_power_of_two(3), k_hot(2, 5), signed_digits(2, 6), evenly_spaced(6), evenly_spaced(7)),
 ]
-WRONG = ["minifloat:m3", "minifloat:e9m2", "minifloat:e0m0", "pow2", "pow2:9", "khot:2", "ternary:2", "levels:-2,-1"]
+WRONG = [
+    "minifloat:m3",
+    "minifloat:e9m2",
+    "minifloat:e0m0",
+    "pow2",
+    "pow2:9",
+    "khot:2",
+    "ternary:2",
+    "binary:2",
+    "levels:-2,-1",
+]
 
 
 @pytest.mark.parametrize(
@@ -93,6 +103,15 @@ def test_the_span_of_a_narrow_format_is_symmetric() -> None:
 def test_a_format_is_its_levels(format_: Format, levels: tuple[int, ...]) -> None:
     assert format_.levels == levels
     assert format_.as_unsigned().levels == (0, *(level for level in levels if level > 0))
+
+
+def test_centred_binary_weights_are_signs_about_the_mean_of_their_channel() -> None:
+    weights = np.array([[1.0, 2.0, 6.0], [-1.0, 0.0, 1.0]])
+    format_ = parse_format("binary:centred", "")
+    assert str(format_) == "binary:centred" and format_.levels == (-1, 1)
+    assert format_.prepared(weights, 0).tolist() == [[-2.0, -1.0, 3.0], [-1.0, 0.0, 1.0]]
+    assert format_.prepared(weights, -1).mean(axis=0).tolist() == [0.0, 0.0, 0.0]
+    assert parse_format("binary", "").prepared(weights, 0) is weights
 
 
 def test_signed_digits_are_counted_in_the_canonical_form() -> None:

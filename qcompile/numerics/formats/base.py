@@ -69,6 +69,10 @@ class Format:
         """The format with the levels that suit weights [out, in] best, where the format leaves them open."""
         return self
 
+    def prepared(self, weights: Reals, axis: int) -> Reals:
+        """What is rounded in place of ``weights``, whose output channels lie along ``axis``."""
+        return weights
+
     def quantizer(self, scale: Scales, rounding: Rounding = Rounding.HALF_EVEN) -> Quantizer:
         """The exact quantizer with ``scale``, one or one per channel: the value of code 1."""
         return LevelQuantizer.of(scale, self.levels, rounding=rounding)
@@ -212,14 +216,22 @@ class MiniFloat(Format):
 
 @dataclass(frozen=True)
 class Levels(Format):
-    """Any finite set of codes, ``name`` being its text form."""
+    """Any finite set of codes, ``name`` being its text form.
+
+    ``centred``: the mean of each output channel's weights is taken off them first, and forgotten (BiBERT).
+    """
 
     name: str
     codes: tuple[int, ...]
+    centred: bool = False
 
     @property
     def levels(self) -> tuple[int, ...]:
         return self.codes
+
+    def prepared(self, weights: Reals, axis: int) -> Reals:
+        others = tuple(a for a in range(weights.ndim) if a != axis % weights.ndim)
+        return weights - weights.mean(axis=others, keepdims=True) if self.centred else weights
 
     def __str__(self) -> str:
         return self.name

@@ -86,6 +86,12 @@ def _k_of(make: Callable[[int, int], Levels]) -> Callable[..., Format]:
     return lambda terms, bits: make(_within(terms, 1, 8), _within(bits, 2, 12))
 
 
+def _binary(centred: str | None = None) -> Levels:
+    if centred not in (None, "centred"):
+        raise ValueError(centred)
+    return Levels("binary" if centred is None else "binary:centred", (-1, 1), centred is not None)
+
+
 def _group(text: str) -> int:
     return _within(text, 2, 4096)
 
@@ -130,7 +136,7 @@ FORMATS: dict[str, Spelling] = {
     "khot": Spelling(_k_of(k_hot), "khot:K:B", "khot:2:4", "B bits, at most K ones in the magnitude"),
     "csd": Spelling(_k_of(signed_digits), "csd:K:B", "csd:2:6", "B bits, at most K signed powers of two"),
     "ternary": Spelling(lambda: Levels("ternary", (-1, 0, 1)), "ternary", "ternary", "-1, 0, 1"),
-    "binary": Spelling(lambda: Levels("binary", (-1, 1)), "binary", "binary", "-1, 1"),
+    "binary": Spelling(_binary, "binary[:centred]", "binary", "-1, 1; centred: of weights less their row's mean"),
     "levels": Spelling(
         _levels, "levels:N", "levels:5", "N evenly spaced levels around 0, or those listed, as in levels:-4,-1,0,1,4"
     ),
@@ -173,7 +179,7 @@ def parse_format(text: str, where: str) -> Format:
         made = FORMATS[kind].read(*parts)
         if not grouped:
             return made
-        if not made.for_weights_only and made.frac is None:
+        if not made.for_weights_only and made.frac is None and not getattr(made, "centred", False):
             inner = made.as_weights()
             return Grouped(f"{inner}@{_group(size)}", int(size), (inner,))
     except (KeyError, TypeError, ValueError):
