@@ -17,6 +17,7 @@ propagate = 0.5                      # weights make up for their rounded operand
 bias_correction = true
 output = "accumulator"               # or a format
 rounding = "half_up"
+synthetic = "statistics"             # samples that batch normalizations expect; or "uniform"
 input_range = [0, 255]               # of synthetic calibration samples, and of input_format
 input_format = "fixed:8"             # grid of an input that a quantized file leaves real
 
@@ -201,6 +202,7 @@ _SECTIONS: dict[str, dict[str, _Rule]] = {
         "bias_correction": _flag,
         "output": _output,
         "rounding": _rounding,
+        "synthetic": _word,
         "input_range": _range,
         "input_format": _format,
     },

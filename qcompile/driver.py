@@ -29,6 +29,7 @@ from qcompile.passes.round_residuals import check_width
 from qcompile.passes.shorten_sums import ShortenSums
 from qcompile.quality import Networks
 from qcompile.quantize import TIDY, quantize
+from qcompile.quantize.distillation import distill
 from qcompile.schedule import Design, read_schedule, schedule, schedule_fastest
 from qcompile.schedule.naming import identifier
 from qcompile.schedule.trace import slowest
@@ -105,7 +106,10 @@ def compile(
     graph = original = frontend.single_input(imported, found)
     if not imported.quantized:
         progress("quantize", None)
-        graph = quantize(graph, calibration, chosen.quantize, found, manager)
+        typical = calibration
+        if calibration is None and chosen.quantize.synthetic == "statistics":
+            typical = distill(graph, imported.statistics, *chosen.quantize.input_range)
+        graph = quantize(graph, typical, chosen.quantize, found, manager)
         after_pass("quantize", graph)
     elif chosen.quantize.input_format is not None:
         low, high = chosen.quantize.input_range

@@ -18,7 +18,7 @@ from qcompile.errors import Collector, fail
 from qcompile.ir.graph import Graph
 from qcompile.ir.text import print_graph
 from qcompile.output import check_folder
-from qcompile.quantize.options import MULTIPLY, SCALES
+from qcompile.quantize.options import MULTIPLY, SCALES, SYNTHETIC
 from qcompile.quantize.rounding import ROUNDINGS
 from qcompile.synth import require_yosys
 from qcompile.verify.verilator import find_compiler, find_verilator
@@ -112,6 +112,7 @@ def format_options(made: Parser) -> None:
     )
     how.add_argument("--propagate", metavar="SHARE", type=float, help="weights make up for rounded operands, as in 0.5")
     how.add_argument("--calibrate", metavar="FILE", help=".npy, .npz or .npz:NAME of typical inputs")
+    how.add_argument("--synthetic", choices=SYNTHETIC, help="samples where there are none (default: uniform)")
     how.add_argument("--input-format", metavar="FORMAT", help="grid of an input that a quantized file leaves real")
     how.add_argument(
         "--input-range", metavar=("LOW", "HIGH"), type=float, nargs=2, help="where the input lies (default: 0 1)"
@@ -223,6 +224,7 @@ def chosen_options(args: Any, found: Collector) -> dict[str, Any]:
         "residuals": args.residuals,
         "constants": args.constants,
         "config": args.config,
+        "synthetic": args.synthetic,
         "input_format": args.input_format,
         "input_range": args.input_range,
         "name": args.name,

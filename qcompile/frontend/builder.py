@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qcompile.errors import fail
+from qcompile.frontend.imported import Statistics
 from qcompile.frontend.values import Grid, Known, Live
 from qcompile.ir import model
 from qcompile.ir.array import Array
@@ -25,6 +26,7 @@ class Builder:
         self._nodes: dict[str, Node] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._constants: dict[int, tuple[Known, Live]] = {}
+        self.statistics: dict[str, Statistics] = {}
 
     def unique(self, wanted: str) -> str:
         """``wanted``, or with a number behind where that name is taken."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from qcompile.ir.graph import Graph
+from qcompile.ir.model import Reals
 
 
 @dataclass(frozen=True)
@@ -23,12 +25,21 @@ class TensorInfo:
 
 
 @dataclass(frozen=True)
+class Statistics:
+    """Per channel, what training saw of a batch normalization's result."""
+
+    mean: Reals
+    deviation: Reals
+
+
+@dataclass(frozen=True)
 class Imported:
     """A model graph that was read from ONNX.
 
     ``quantized``: the file brings quantizers for activations, so none are to be added. ``dialects`` names
     what was met, of ``qdq``, ``qoperator``, ``qonnx``, ``qcdq`` and ``multithreshold``, sorted; empty for a
-    float network. ``opset`` is the version of the default domain.
+    float network. ``opset`` is the version of the default domain. ``statistics``: of the batch normalizations, by the
+    node of their result.
     """
 
     graph: Graph
@@ -39,3 +50,4 @@ class Imported:
     opset: int
     ir_version: int
     producer: str
+    statistics: Mapping[str, Statistics] = field(default_factory=dict, compare=False)

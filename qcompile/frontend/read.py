@@ -71,6 +71,7 @@ class _Reader:
             self.versions[STANDARD],
             self.proto.ir_version,
             f"{self.proto.producer_name} {self.proto.producer_version}".strip(),
+            {name: held for name, held in self.builder.statistics.items() if name in graph.by_name},
         )
 
     # -- what goes in

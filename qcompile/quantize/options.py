@@ -13,6 +13,7 @@ from qcompile.numerics.rounding import Rounding
 from qcompile.quantize.rounding import ROUNDINGS
 
 SCALES = ("pow2", "free", "dyadic")
+SYNTHETIC = ("uniform", "statistics")
 FORMATS = ("auto", "as-is")
 MULTIPLY = tuple(str(product) for product in Product)
 WEIGHT_RANGES = ("minmax", "absmean", "mse", "output")
@@ -51,12 +52,12 @@ class QuantizeOptions:
     have like ranges; ``smooth``: outliers of activations move into weights, as far as this share says (None: not at
     all). ``propagate``: the share of the error of its rounded operands that each layer's weights make up for.
     ``multiply``: a product of `qcompile.numerics.products`; all but "exact" are approximations, of minifloats.
-    ``bias_correction``: each layer's mean result on the samples becomes that of
-    the float network.
+    ``bias_correction``: each layer's mean result on the samples becomes that of the float network.
     ``output``: the network's results stay on the exact grid of the last accumulator ("accumulator"), or get a
     format. ``rounding`` is that of activations; weights round half to even. ``overrides`` go by ONNX node name;
-    ``input_range`` is where synthetic samples lie. ``input_format`` over that range is the grid of inputs that a
-    quantized file leaves real; None refuses them.
+    ``input_range`` is where synthetic samples lie; ``synthetic``: "uniform", or with "statistics" so that the batch
+    normalizations of a float network see what they saw in training. ``input_format`` over that range is the grid of
+    inputs that a quantized file leaves real; None refuses them.
     """
 
     weights: Format = _WEIGHTS
@@ -75,6 +76,7 @@ class QuantizeOptions:
     output: str | Format = "accumulator"
     rounding: Rounding = Rounding.HALF_UP
     overrides: Mapping[str, LayerFormats] = field(default_factory=lambda: MappingProxyType({}))
+    synthetic: str = "uniform"
     input_range: tuple[float, float] = (0.0, 1.0)
     input_format: Format | None = None
 
@@ -82,6 +84,7 @@ class QuantizeOptions:
         for name, value, choices in (
             ("formats", self.formats, FORMATS),
             ("scales", self.scales, SCALES),
+            ("synthetic", self.synthetic, SYNTHETIC),
             ("weight_range", self.weight_range, WEIGHT_RANGES),
             ("weight_rounding", self.weight_rounding, ROUNDINGS),
             ("multiply", self.multiply, MULTIPLY),

@@ -136,17 +136,19 @@ def weight_scales(
         return tuple(absmean_scale(block, scales) for block in blocks)
     if rule == "mse" or moments is None:
         return tuple(least_error_scale(block, format, scales) for block in blocks)
-    groups = np.repeat(np.arange(len(moments)), len(rows) // len(moments))
-    found = []
-    for number, block in enumerate(blocks):
-        own = moments[groups] if shared else moments[groups[number]][None]
-
-        def error(scale: Fraction, block: Reals = block, own: Reals = own) -> float:
-            missed = block - format.nearest(block / float(scale)) * float(scale)
-            return float(np.einsum("oi,oij,oj->", missed, own, missed, optimize=True))
-
-        found.append(min(candidate_scales(block, format, scales), key=error))
-    return tuple(found)
+    tried = [candidate_scales(block, format, scales) for block in blocks]
+    # Lists of different lengths end with what they end with: of equals, the first is taken.
+    most = max(map(len, tried))
+    steps = np.array([[float(s) for s in found] + [float(found[-1])] * (most - len(found)) for found in tried])
+    grouped = rows.reshape(len(moments), -1, rows.shape[1])
+    errors = np.empty((most, len(rows)))
+    for number in range(most):
+        scale = np.broadcast_to(steps[:, number, None], (len(rows), 1))
+        missed = (rows - format.nearest(rows / scale) * scale).reshape(grouped.shape)
+        errors[number] = ((missed @ moments) * missed).sum(axis=2).reshape(-1)
+    if shared:
+        errors = errors.sum(axis=1, keepdims=True)
+    return tuple(found[int(best)] for found, best in zip(tried, errors.argmin(axis=0), strict=True))
 
 
 def integer_grid(values: Reals, limits: tuple[int, int] | None, width: int) -> tuple[Fraction, Span] | None:

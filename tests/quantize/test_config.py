@@ -28,6 +28,7 @@ propagate = 1
 bias_correction = false
 output = "fixed:16"
 rounding = "half_even"
+synthetic = "statistics"
 input_range = [0, 255]
 
 [layers."/stem/Conv"]
@@ -66,6 +67,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
             bias_correction=False,
             output=Fixed(16),
             rounding=Rounding.HALF_EVEN,
+            synthetic="statistics",
             input_range=(0, 255),
             overrides={
                 "/stem/Conv": LayerFormats(weights=Fixed(8)),

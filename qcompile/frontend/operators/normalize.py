@@ -6,6 +6,7 @@ import numpy as np
 
 from qcompile.frontend.builder import as_float64
 from qcompile.frontend.call import Call
+from qcompile.frontend.imported import Statistics
 from qcompile.frontend.registry import operator
 from qcompile.frontend.values import Value
 from qcompile.ir import model
@@ -36,4 +37,7 @@ def batch_normalization(call: Call) -> Value:
     if any(v.shape != (x.shape[1],) for v in (gamma, beta, mean, variance)):
         raise call.refuse("QC107", f"parameters do not fit {x.shape[1]} channels", "fix the parameters")
     scaled = call.emit(model.Mul(), x, call.scalar(factor.reshape(shape), "factor"), part="scale")
-    return call.emit(model.Add(), scaled, call.scalar(shift.reshape(shape), "offset"))
+    result = call.emit(model.Add(), scaled, call.scalar(shift.reshape(shape), "offset"))
+    # In training the operand had this mean and variance, so that the result has the following.
+    call.builder.statistics[result.name] = Statistics(beta, np.abs(factor) * np.sqrt(variance))
+    return result
