@@ -7,7 +7,6 @@ knows ONNX.
 """
 
 from .accumulate import Accumulate, Lane
-from .axi import AxiStreamTop
 from .fifo import StreamFifo
 from .folded_accumulate import FoldedAccumulate
 from .folded_engine import Datapath, FoldedEngine
@@ -19,6 +18,7 @@ from .reorder_scan import ReorderScan
 from .reshape import Collect, Distribute
 from .rom import rom_verilog
 from .streams import Fork, Join, RegisterSlice
+from .top import IDENT, REGISTERS, NetworkTop
 from .uart import UartReceiver, UartTransmitter
 from .uart_host import Answer, SampleBuffer, UartHost
 from .verilog import to_verilog
@@ -26,10 +26,11 @@ from .window import Window
 from .window_scan import WindowScan
 
 __all__ = [
+    "IDENT",
+    "REGISTERS",
     "Accumulate",
     "Alternate",
     "Answer",
-    "AxiStreamTop",
     "Collect",
     "Datapath",
     "Distribute",
@@ -40,6 +41,7 @@ __all__ = [
     "Fork",
     "Join",
     "Lane",
+    "NetworkTop",
     "RegisterSlice",
     "Reorder",
     "ReorderScan",

@@ -157,12 +157,11 @@ def _print(module: Module) -> str:
 
 def _initial(module: Module) -> list[str]:
     """Initial values, in a block: with the declaration of what is assigned elsewhere, they are a lint warning."""
-    values = sorted(((name, init) for name, init in module.registers.items() if init), key=lambda item: _natural(item[0]))
-    if not values:
-        return []
-    if len(values) == 1:
-        return ["", f"  initial {values[0][0]}{values[0][1]};"]
-    return ["", "  initial begin", *(f"    {name}{init};" for name, init in values), "  end"]
+    names = sorted((name for name, init in module.registers.items() if init), key=_natural)
+    values = [f"{name}{module.registers[name]};" for name in names]
+    if len(values) < 2:
+        return ["", *(f"  initial {value}" for value in values)] if values else []
+    return ["", "  initial begin", *(f"    {value}" for value in values), "  end"]
 
 
 def _drop_unread(modules: list[Module]) -> None:
@@ -220,10 +219,10 @@ def _natural(name: str) -> list[tuple[bool, int, str]]:
 
 def _port_order(name: str, direction: str) -> tuple[int, int, list[tuple[bool, int, str]]]:
     """Clock, reset, the streams that come in, other ports, the streams that go out."""
-    if name in ("clk", "aclk", "rst", "aresetn"):
-        return 0, ("clk" not in name), []
-    if re.match(r"s_axis|i\d*_", name):
+    if name in ("clk", "aclk", "rst", "aresetn", "aclken"):
+        return 0, ("clk" not in name) + (name == "aclken") * 2, []
+    if re.match(r"s_axis|i\d*_|in_", name):
         return 1, 0, _natural(name)
-    if re.match(r"m_axis|o\d*_", name):
+    if re.match(r"m_axis|o\d*_|out_", name):
         return 3, 0, _natural(name)
     return 2, direction == "output", _natural(name)

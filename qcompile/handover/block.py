@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from qcompile.backends.amaranth import Pins, Rtl
-from qcompile.handover.ports import Bus, Port, ports_of
+from qcompile.handover.ports import REGISTERS, Bus, Port, Register, ports_of
+from qcompile.ir.graph import Graph
+from qcompile.ir.text import print_graph
 from qcompile.schedule import Design
 from qcompile.targets import Target
 
@@ -53,11 +56,16 @@ class Block:
 
     @property
     def input_port(self) -> str:
-        return "s_axis_tdata"
+        return "s_axis_tdata" if self.pins.interface == "axis" else "in_0 and so on, side by side"
 
     @property
     def output_port(self) -> str:
-        return "m_axis_tdata"
+        return "m_axis_tdata" if self.pins.interface == "axis" else "out_0 and so on, side by side"
+
+    @property
+    def registers(self) -> tuple[Register, ...]:
+        """Behind ``s_axi``, where there is one."""
+        return REGISTERS
 
     @property
     def period_ns(self) -> float:
@@ -75,7 +83,7 @@ class Block:
     @property
     def connections(self) -> tuple[tuple[str, str], ...]:
         """Port and the testbench's signal, for every port."""
-        return tuple((port.name, port.signal) for port in self.ports if port.signal)
+        return tuple((port.name, port.signal) for port in self.ports)
 
 
 def describe(
@@ -97,3 +105,8 @@ def describe(
         files=tuple(sorted(rtl.files)),
         fingerprint=fingerprint,
     )
+
+
+def fingerprint(golden: Graph) -> int:
+    """32 bits of a hash of the integer network: what it computes, not how."""
+    return int.from_bytes(hashlib.sha256(print_graph(golden).encode()).digest()[:4], "big")

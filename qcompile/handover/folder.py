@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from qcompile.backends.amaranth import Pins
 from qcompile.handover.block import Block
 from qcompile.handover.codec import Codec
 from qcompile.handover.integration import integration_files
@@ -73,10 +75,12 @@ def _about(block: Block, files: Iterable[str]) -> list[tuple[str, str]]:
 
 def _testbench(block: Block, frames: int) -> dict[str, str]:
     run = min(frames, max(2, _SIMULATED_CYCLES // block.interval_cycles))
+    streaming = block.pins.interface == "axis"
+    test = {f"tb/test_{block.name}.py": render("handover/cocotb.py.j2", block=block, run=run)} if streaming else {}
     return {
         f"tb/{block.name}_tb.v": render("handover/testbench.v.j2", block=block, frames=frames, run=run, prefix=""),
-        f"tb/test_{block.name}.py": render("handover/cocotb.py.j2", block=block, run=run),
-        "tb/Makefile": render("handover/Makefile.j2", block=block, adapter=block.pins.interface == "axis"),
+        **test,
+        "tb/Makefile": render("handover/Makefile.j2", block=block, adapter=streaming),
     }
 
 
@@ -114,3 +118,23 @@ def _hex(beats: Beats) -> str:
         lines.append(f"// frame {frame}")
         lines.extend(bytes(row[::-1]).hex() for row in rows)
     return "\n".join(lines) + "\n"
+
+
+def with_stream_pins(block: Block, files: Mapping[str, str]) -> tuple[dict[str, str], str]:
+    """The Verilog and its top module with AXI4-Stream pins alone, as the simulator drives them."""
+    if block.pins == Pins():
+        return dict(files), block.name
+    streams = {
+        **{f"in_{part}": f"s_axis_t{part}" for part in ("data", "valid", "ready", "last")},
+        **{f"out_{part}": f"m_axis_t{part}" for part in ("data", "valid", "ready", "last")},
+        "clock": "aclk",
+        "enable": "1'b1",
+    }
+    connections = [
+        (name, re.sub(r"^\w+(?=\[|$)", lambda found: streams.get(found[0], found[0]), signal))
+        for name, signal in block.connections
+    ]
+    pad = block.output.bits - block.output.width if block.pins.interface == "parallel" else 0
+    text = render("handover/pins.v.j2", block=block, connections=connections, pad=pad)
+    top = f"{block.name}_pins"
+    return {**files, f"{top}.v": text}, top

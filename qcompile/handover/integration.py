@@ -56,11 +56,17 @@ def integration_files(block: Block) -> dict[str, str]:
         f"{block.name}.core": render("handover/fusesoc.core.j2", **names),
     }
     if streaming:
-        files[f"rtl/{block.name}_dma.v"] = render("handover/dma.v.j2", block=block)
+        files[f"rtl/{block.name}_dma.v"] = render("handover/dma.v.j2", block=block, tied=tied(block))
         files[f"litex/{block.name}.py"] = render("handover/litex.py.j2", block=block, **{"class": block.class_name})
         if board := _BOARDS.get(block.target.name):
             files["vivado/build.tcl"] = render("handover/build.tcl.j2", **names, ps=board.ps, board=board.board_part)
     return files
+
+
+def tied(block: Block) -> list[tuple[str, str]]:
+    """Ports beside clock, reset and data, and what they are connected to where nobody uses them."""
+    ports = (port for port in block.ports if port.bus in ("aclken", "s_axi"))
+    return [(port.name, "1'b1" if port.bus == "aclken" else port.signal) for port in ports]
 
 
 def _kind(name: str, block: Block, buses: dict[str, list[Port]]) -> _Kind:
@@ -68,16 +74,17 @@ def _kind(name: str, block: Block, buses: dict[str, list[Port]]) -> _Kind:
     match name:
         case "aclk":
             frequency = ("FREQ_HZ", round(block.clock_mhz * 1e6))
-            belongs = (("ASSOCIATED_BUSIF", on_clock), ("ASSOCIATED_RESET", "aresetn"))
-            return _Kind("xilinx.com", "signal", "clock", "1.0", "slave", (*belongs, frequency))
+            interfaces = (("ASSOCIATED_BUSIF", on_clock),) if on_clock else ()
+            about = (*interfaces, ("ASSOCIATED_RESET", "aresetn"), frequency)
+            return _Kind("xilinx.com", "signal", "clock", "1.0", "slave", about)
         case "aresetn":
             return _Kind("xilinx.com", "signal", "reset", "1.0", "slave", (("POLARITY", "ACTIVE_LOW"),))
         case "aclken":
             return _Kind("xilinx.com", "signal", "clockenable", "1.0", "slave", (("POLARITY", "ACTIVE_HIGH"),))
         case "s_axis" | "m_axis":
             bus, mode = (block.input, "slave") if name == "s_axis" else (block.output, "master")
-            about = (("TDATA_NUM_BYTES", bus.bytes), ("HAS_TREADY", 1), ("HAS_TLAST", 1), ("HAS_TKEEP", 0))
-            return _Kind("amba.com", "AMBA4", "AXI4Stream", "r0p0_1", mode, about)
+            sizes = (("TDATA_NUM_BYTES", bus.bytes), ("HAS_TREADY", 1), ("HAS_TLAST", 1), ("HAS_TKEEP", 0))
+            return _Kind("amba.com", "AMBA4", "AXI4Stream", "r0p0_1", mode, sizes)
         case "s_axi":
             return _Kind("amba.com", "AMBA4", "AXI4Lite", "r0p0_0", "memory", (("DATA_WIDTH", 32),))
     raise ValueError(f"no bus definition for {name}")

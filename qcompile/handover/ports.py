@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qcompile.backends.amaranth import Pins
 from qcompile.ir.hardware import Stream
@@ -92,7 +92,7 @@ class Bus:
 @dataclass(frozen=True)
 class Port:
     """A pin of the top module. ``bus`` and ``role`` are its place in a standard interface, as in ("s_axis", "TDATA");
-    ``signal`` is what the testbench connects.
+    ``signal`` is what the testbench connects; nothing where it is empty.
     """
 
     name: str
@@ -110,7 +110,13 @@ def ports_of(pins: Pins, source: Bus, sink: Bus) -> tuple[Port, ...]:
         Port("aclk", "in", 1, "clock, rising edge", "aclk", "CLK", "clock"),
         Port("aresetn", "in", 1, "reset, active low, synchronous", "aresetn", "RST", "aresetn"),
     ]
-    return (*ports, *_axi_stream("s_axis", "in", source), *_axi_stream("m_axis", "out", sink))
+    if pins.clock_enable:
+        ports.append(Port("aclken", "in", 1, "clock enable: 0 freezes everything", "aclken", "CE", "enable"))
+    if pins.interface == "parallel":
+        ports += [*_parallel("in", source), *_parallel("out", sink)]
+    else:
+        ports += [*_axi_stream("s_axis", "in", source), *_axi_stream("m_axis", "out", sink)]
+    return (*ports, *(_AXI_LITE if pins.status else ()))
 
 
 def _axi_stream(prefix: str, way: str, bus: Bus) -> list[Port]:
@@ -122,3 +128,66 @@ def _axi_stream(prefix: str, way: str, bus: Bus) -> list[Port]:
         Port(f"{prefix}_tready", back, 1, "it may move", prefix, "TREADY", f"{way}_ready"),
         Port(f"{prefix}_tlast", way, 1, last, prefix, "TLAST", f"{way}_last"),
     ]
+
+
+def _parallel(way: str, bus: Bus) -> list[Port]:
+    back = "out" if way == "in" else "in"
+    ports = [
+        Port(f"{way}_{field.index}", way, field.width, f"value {field.index} of a beat, {field.type}", "", "")
+        for field in bus.fields
+    ]
+    ports = [replace(port, signal=f"{way}_data{field.place}") for port, field in zip(ports, bus.fields, strict=True)]
+    ports.append(Port(f"{way}_valid", way, 1, "a beat is there", "", "", f"{way}_valid"))
+    ports.append(Port(f"{way}_ready", back, 1, "it may move", "", "", f"{way}_ready"))
+    if way == "out":
+        ports.append(Port("out_last", "out", 1, "the last beat of a frame", "", "", "out_last"))
+    return ports
+
+
+def _axi_lite(name: str, way: str, bits: int, quiet: str) -> Port:
+    return Port(f"s_axi_{name}", way, bits, "status registers", "s_axi", name.upper(), quiet)
+
+
+_ADDRESS_BITS = 5
+_AXI_LITE = (
+    _axi_lite("araddr", "in", _ADDRESS_BITS, "5'h0"),
+    _axi_lite("arvalid", "in", 1, "1'b0"),
+    _axi_lite("arready", "out", 1, ""),
+    _axi_lite("rdata", "out", 32, ""),
+    _axi_lite("rresp", "out", 2, ""),
+    _axi_lite("rvalid", "out", 1, ""),
+    _axi_lite("rready", "in", 1, "1'b1"),
+    _axi_lite("awaddr", "in", _ADDRESS_BITS, "5'h0"),
+    _axi_lite("awvalid", "in", 1, "1'b0"),
+    _axi_lite("awready", "out", 1, ""),
+    _axi_lite("wdata", "in", 32, "32'h0"),
+    _axi_lite("wstrb", "in", 4, "4'h0"),
+    _axi_lite("wvalid", "in", 1, "1'b0"),
+    _axi_lite("wready", "out", 1, ""),
+    _axi_lite("bresp", "out", 2, ""),
+    _axi_lite("bvalid", "out", 1, ""),
+    _axi_lite("bready", "in", 1, "1'b1"),
+)
+
+
+@dataclass(frozen=True)
+class Register:
+    """A status register at a byte ``address``."""
+
+    name: str
+    address: int
+    meaning: str
+
+
+REGISTERS = tuple(
+    Register(name, 4 * place, meaning)
+    for place, (name, meaning) in enumerate(
+        (
+            ("ident", "0x51434d50, which is QCMP"),
+            ("network", "hash of the network, as above"),
+            ("status", "bit 0: idle, no frame or part of one is inside"),
+            ("frames_in", "frames taken since reset, modulo 2^32"),
+            ("frames_out", "frames given since reset, modulo 2^32"),
+        )
+    )
+)

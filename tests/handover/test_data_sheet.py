@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from handover_checks import check_files, check_ports
 from handover_example import Written, written
 
 
@@ -13,12 +14,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def test_every_port_of_the_top_module_is_in_the_table(block: Written) -> None:
-    top = (block.folder / "rtl" / f"{block.name}.v").read_text().split(");")[0]
-    declared = re.findall(r"(input|output) +(?:wire|reg) +(?:\[(\d+):0\] )?(\w+)", top)
-    text = (block.folder / "README.md").read_text()
-    listed = re.findall(r"^\| `(\w+)` \| (in|out) \| (\d+) \|", text, re.M)
-    assert {(name, way) for name, way, _ in listed} == {(name, way.removesuffix("put")) for way, _, name in declared}
-    assert {name: int(bits) for name, _, bits in listed} == {name: int(high or 0) + 1 for _, high, name in declared}
+    check_ports(block)
 
 
 def test_the_fields_of_a_beat_fill_it_without_gap_or_overlap(block: Written) -> None:
@@ -36,12 +32,7 @@ def test_every_module_of_a_layer_is_there(block: Written) -> None:
 
 
 def test_every_file_that_it_names_is_there_and_every_folder_is_named(block: Written) -> None:
-    text = (block.folder / "README.md").read_text()
-    named = {name for cell in re.findall(r"^\| `([^`]+)` \| [^|]+ \|$", text, re.M) for name in cell.split(", ")}
-    files = {name for name in named if "/" in name or "." in name}
-    assert [name for name in sorted(files) if not list(block.folder.glob(name))] == []
-    folders = {path.name for path in block.folder.iterdir() if path.is_dir()}
-    assert {name.split("/")[0] for name in files if "/" in name} == folders
+    check_files(block)
 
 
 def test_no_line_of_a_generated_text_is_too_long_to_read(block: Written) -> None:

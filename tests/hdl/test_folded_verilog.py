@@ -13,12 +13,12 @@ from amaranth.lib.wiring import In, Out
 from qcompile.errors import CompileError
 from qcompile.verify import verilator
 from qcompile_hdl import (
-    AxiStreamTop,
     Datapath,
     FoldedAccumulate,
     FoldedEngine,
     FoldedWindow,
     Lane,
+    NetworkTop,
     StreamFifo,
     rom_verilog,
     to_verilog,
@@ -123,7 +123,7 @@ def expected(frames):
 @pytest.fixture(scope="module")
 def sources():
     network = Network()
-    top = AxiStreamTop(network, in_width=SIMD, out_width=4 * LANES, out_beats=REPEATS, core_name="network")
+    top = NetworkTop(network, inputs=[SIMD], outputs=[4 * LANES], in_beats=1, out_beats=REPEATS, core_name="network")
     return {"top.v": to_verilog(top), "datapaths.v": f"// verilator lint_off DECLFILENAME\n{DATAPATHS}"} | {
         f"{name}.v": text for name, text in network.layers["convolution"].rom_modules().items()
     }

@@ -14,12 +14,12 @@ from qcompile.errors import CompileError
 from qcompile.verify import verilator
 from qcompile_hdl import (
     Accumulate,
-    AxiStreamTop,
     Collect,
     Distribute,
     Fork,
     Join,
     Lane,
+    NetworkTop,
     RegisterSlice,
     StallPipeline,
     StreamFifo,
@@ -88,7 +88,7 @@ class Everything(wiring.Component):
 
 
 def everything(**options):
-    top = AxiStreamTop(Everything(), in_width=8, out_width=13, out_beats=1, core_name="network")
+    top = NetworkTop(Everything(), inputs=[8], outputs=[13], in_beats=1, out_beats=1, core_name="network")
     return to_verilog(top, "top", **options)
 
 
@@ -182,7 +182,7 @@ def test_the_pins_come_in_order_with_their_widths(text):
 
 @pytest.mark.parametrize("in_width", [1, 7, 8, 9, 100])
 def test_tdata_is_padded_to_bytes_and_tlast_marks_the_last_beat(in_width, simulate):
-    top = AxiStreamTop(RegisterSlice(in_width), in_width=in_width, out_width=in_width, out_beats=3)
+    top = NetworkTop(RegisterSlice(in_width), inputs=[in_width], outputs=[in_width], in_beats=1, out_beats=3)
     pins = -(-in_width // 8) * 8
     design = verilator.build({"top.v": to_verilog(top)}, "top", in_width=pins, out_width=pins)
     inputs = np.random.default_rng(in_width).integers(0, 256, (9, 3, pins // 8), dtype=np.uint8)

@@ -13,7 +13,7 @@ from amaranth.lib.wiring import In, Out
 
 from qcompile.errors import CompileError
 from qcompile.verify import verilator
-from qcompile_hdl import AxiStreamTop, to_verilog
+from qcompile_hdl import NetworkTop, to_verilog
 
 BITS = 48
 OPERATORS = [
@@ -95,7 +95,7 @@ def test_random_logic_means_the_same_as_in_amaranths_own_verilog(seed):
         pytest.skip(str(error))
 
     def top():
-        return AxiStreamTop(RandomLogic(seed), in_width=BITS, out_width=BITS, out_beats=1)
+        return NetworkTop(RandomLogic(seed), inputs=[BITS], outputs=[BITS], in_beats=1, out_beats=1)
 
     inputs = np.random.default_rng(seed).integers(0, 256, (3000, 1, BITS // 8), dtype=np.uint8)
     outputs = []

@@ -12,10 +12,12 @@ from qcompile.ir import hardware
 from qcompile.ir.graph import Node
 from qcompile.schedule.design import Design, Layer
 
+_AXI_STREAM = Pins()
+
 
 @dataclass(frozen=True)
 class Rtl:
-    """File name to Verilog text; ``top`` is the module with the AXI4-Stream pins. Widths of TDATA in bits."""
+    """File name to Verilog text; ``top`` is the module with the ``pins``. Widths of TDATA in bits."""
 
     top: str
     files: dict[str, str]
@@ -23,11 +25,14 @@ class Rtl:
     out_width: int
     in_beats: int
     out_beats: int
-    pins: Pins = Pins()  # noqa: RUF009
+    pins: Pins = _AXI_STREAM
 
 
-def emit(design: Design, name: str) -> Rtl:
-    """The RTL of ``design`` with top module ``name``; the same bytes for the same design."""
+def emit(design: Design, name: str, pins: Pins = _AXI_STREAM, fingerprint: int = 0) -> Rtl:
+    """The RTL of ``design`` with top module ``name``; the same bytes for the same design.
+
+    ``fingerprint`` is the hash of the network, 32 bits, that the status registers show.
+    """
     graph = design.graph
     by_layer: dict[str, list[Node]] = {}
     for node in graph.nodes:
@@ -37,7 +42,16 @@ def emit(design: Design, name: str) -> Rtl:
     modules = {layer: LayerModule(design, nodes, name) for layer, nodes in by_layer.items()}
     core = Core(design, modules)
     source, sink = graph.types[core.source], graph.types[core.sink]
-    top = hdl.AxiStreamTop(core, in_width=source.width, out_width=sink.width, out_beats=sink.beats)
+    top = hdl.NetworkTop(
+        core,
+        inputs=[lane.width for lane in source.lanes],
+        outputs=[lane.width for lane in sink.lanes],
+        in_beats=source.beats,
+        out_beats=sink.beats,
+        parallel=pins.interface == "parallel",
+        clock_enable=pins.clock_enable,
+        network=fingerprint if pins.status else None,
+    )
     about = {layer.name: _about(layer) for layer in design.layers}
     comments = {f"{name}_core_{layer}": text for layer, text in about.items() if layer in modules}
     files = {f"{name}.v": hdl.to_verilog(top, name, comments=comments)}
@@ -50,7 +64,7 @@ def emit(design: Design, name: str) -> Rtl:
         files[f"{module}.v"] = render_datapath(
             module, path, f"{_ROLES[part[len(layer) :]]} of layer {layer}.\n{about[layer]}"
         )
-    return Rtl(name, files, -(-source.width // 8) * 8, -(-sink.width // 8) * 8, source.beats, sink.beats)
+    return Rtl(name, files, -(-source.width // 8) * 8, -(-sink.width // 8) * 8, source.beats, sink.beats, pins)
 
 
 _ROLES = {"": "Datapath", "_partial": "Products", "_finish": "Requantization"}

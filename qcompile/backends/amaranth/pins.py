@@ -14,3 +14,6 @@ class Pins:
     interface: str = "axis"
     status: bool = False
     clock_enable: bool = False
+
+
+INTERFACES = ("axis", "parallel")
