@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +17,16 @@ from qcompile.bitstream.build import build as build_bitstream
 from qcompile.bitstream.summary import bitstream_report
 from qcompile.emulator import Emulator
 from qcompile.errors import Diagnostic, fail
-from qcompile.handover import Block, Codec, codec, describe, handover_files, vector_files
+from qcompile.handover import (
+    Block,
+    Codec,
+    codec,
+    describe,
+    fingerprint,
+    handover_files,
+    vector_files,
+    with_stream_pins,
+)
 from qcompile.ir import integer
 from qcompile.ir.graph import Graph
 from qcompile.ir.text import print_graph
@@ -181,7 +189,8 @@ class Compiled:
             )
         rtl = self.hardware.rtl
         if self._simulator is None:
-            self._simulator = build(rtl.files, rtl.top, in_width=rtl.in_width, out_width=rtl.out_width)
+            files, top = with_stream_pins(self._block(), rtl.files)
+            self._simulator = build(files, top, in_width=rtl.in_width, out_width=rtl.out_width)
         return self.hardware, self._simulator
 
     def _run_rtl(self, codes: npt.NDArray[Any], seed: int, stall: float) -> tuple[npt.NDArray[np.int64], Any]:
@@ -396,14 +405,13 @@ class Compiled:
         """The interface of the RTL: ports, streams, timing."""
         hardware = self.hardware
         assert hardware is not None and hardware.rtl is not None
-        digest = hashlib.sha256(print_graph(self.integer_graph).encode()).digest()
         return describe(
             hardware.design,
             hardware.rtl,
             hardware.target,
             self.report["totals"],
             version=VERSION,
-            fingerprint=int.from_bytes(digest[:4], "big"),
+            fingerprint=fingerprint(self.integer_graph),
         )
 
 
@@ -422,4 +430,3 @@ def _accuracy(outputs: Floats, labels: npt.NDArray[Any]) -> float:
     flat = outputs.reshape(len(outputs), -1)
     classes = flat[:, 0] if flat.shape[1] == 1 else flat.argmax(axis=1)
     return float((classes == labels).mean())
-

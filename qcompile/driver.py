@@ -11,11 +11,12 @@ from typing import Any
 import numpy.typing as npt
 
 from qcompile import frontend, targets
-from qcompile.backends.amaranth import emit
+from qcompile.backends.amaranth import INTERFACES, Pins, emit
 from qcompile.compiled import Compiled, Hardware
 from qcompile.config import Config, load_config
 from qcompile.emulator import Emulator
 from qcompile.errors import Collector, CompileError, Diagnostic, fail
+from qcompile.handover import fingerprint
 from qcompile.ir import hardware
 from qcompile.ir.graph import Graph
 from qcompile.lower.build import Effort
@@ -59,6 +60,9 @@ def compile(
     name: str | None = None,
     clock_mhz: float | None = None,
     backend: str = "amaranth",
+    interface: str = "axis",
+    status: str | None = None,
+    clock_enable: bool = False,
     emulator: str = "numpy",
     allow_oversize: bool = False,
     fps: float | None = None,
@@ -78,7 +82,8 @@ def compile(
     for a rate (then they are folded as far as it allows) or ``fold`` for the highest rate that fits;
     ``schedule_file`` (an edited schedule.json) overrules both for the layers it names. ``labels`` are those of
     ``calibration``, used by `Compiled.verify`. ``backend`` is what is written and verified: Verilog (amaranth),
-    HLS C++ (hls) or both. ``emulator`` runs `Compiled.emulate`: numpy, or native (the HLS C++ compiled for this
+    HLS C++ (hls) or both. ``interface``, ``status`` and ``clock_enable`` say what the Verilog's pins are like
+    (docs/handover.md). ``emulator`` runs `Compiled.emulate`: numpy, or native (the HLS C++ compiled for this
     machine).
     Raises `CompileError` with every diagnostic found; with ``allow_oversize`` a design that
     does not fit is no error.
@@ -87,6 +92,7 @@ def compile(
         raise fail("QC505", "backend", f"{backend!r} is not a backend", f"write one of {', '.join(BACKENDS)}")
     if emulator not in EMULATORS:
         raise fail("QC505", "emulator", f"{emulator!r} is not an emulator", f"write one of {', '.join(EMULATORS)}")
+    pins = _pins(interface, status, clock_enable, backend)
     found = Collector()
     given = {
         "weights": weights,
@@ -139,13 +145,13 @@ def compile(
         return compiled
     clock = chosen.clock_mhz or board.clock_mhz
     design = _scheduled(golden, board, clock, Effort(effort), chosen.fps, fold, schedule_file, progress)
-    report = design_report(design, golden, meaning, board, top)
+    report = design_report(design, golden, meaning, board, top, registered=pins.interface == "axis")
     after_pass("schedule", design.graph)
     if not report["fits"] and not allow_oversize:
         raise CompileError(_too_large(report, board))
     if backend != NO_BACKEND:
         progress("emit", None)
-    rtl = None if backend in ("hls", NO_BACKEND) else emit(design, top)
+    rtl = None if backend in ("hls", NO_BACKEND) else emit(design, top, pins, fingerprint(golden))
     for file, text in ({} if rtl is None else rtl.files).items():
         multipliers = lint_no_multiplier(text)
         assert not multipliers, f"{file}: {multipliers}"
@@ -157,6 +163,22 @@ def compile(
         compiled._writes_hls = True
         compiled.hls()
     return compiled
+
+
+def _pins(interface: str, status: str | None, clock_enable: bool, backend: str) -> Pins:
+    if interface not in INTERFACES:
+        raise fail("QC505", "interface", f"{interface!r} is not an interface", f"write one of {', '.join(INTERFACES)}")
+    if status not in (None, "axi-lite"):
+        raise fail("QC505", "status", f"{status!r} is not understood", 'write "axi-lite", or nothing')
+    pins = Pins(interface, status is not None, clock_enable)
+    if pins != Pins() and backend in ("hls", "both"):
+        raise fail(
+            "QC510",
+            f"backend {backend}",
+            "HLS C++ has AXI4-Stream pins and no others",
+            "leave out --interface, --status and --clock-enable, or take --backend amaranth",
+        )
+    return pins
 
 
 def estimate(model: Any, **options: Any) -> dict[str, Any]:

@@ -183,6 +183,11 @@ RULES: dict[str, Rule] = {
         "The serial line of a bitstream's demo is joined to plain AXI4-Stream pins. A block with other pins is for a "
         "design of your own.",
     ),
+    "QC510": Rule(
+        "pins not supported there",
+        "--interface, --status and --clock-enable change the pins of the Verilog's top module. HLS C++ has AXI4-Stream "
+        "pins only.",
+    ),
     # 9xx: internal
     "QC901": Rule(
         "verification mismatch",

@@ -31,8 +31,12 @@ def emulator_report(model: str) -> dict[str, Any]:
     return {**head, "layers": [], "totals": totals}
 
 
-def design_report(design: Design, golden: Graph, meaning: Graph, target: Target, top: str) -> dict[str, Any]:
-    """Estimates of every layer and of the whole. ``meaning`` is ``golden`` before requantizations were realised."""
+def design_report(
+    design: Design, golden: Graph, meaning: Graph, target: Target, top: str, *, registered: bool = True
+) -> dict[str, Any]:
+    """Estimates of every layer and of the whole. ``meaning`` is ``golden`` before requantizations were realised;
+    ``registered``: there are register slices at the pins.
+    """
     costs = layer_costs(design, target)
     grids = _grids(meaning)
     timing = trace(design.graph, {name: path.latency for name, path in design.datapaths.items()})
@@ -50,7 +54,7 @@ def design_report(design: Design, golden: Graph, meaning: Graph, target: Target,
     interval = initiation_interval(design.graph)
     totals = {
         **_resources(total),
-        "latency_cycles": int(timing[design.graph.outputs[0]].cycle[-1]) + _PINS_CYCLES,
+        "latency_cycles": int(timing[design.graph.outputs[0]].cycle[-1]) + (_PINS_CYCLES if registered else 0),
         "ii_cycles": interval,
         "fps": round(design.clock_mhz * 1e6 / interval, 1),
         "clock_mhz": design.clock_mhz,

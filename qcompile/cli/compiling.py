@@ -54,6 +54,14 @@ def parser() -> Parser:
         default="amaranth",
         help="write Verilog (amaranth), HLS C++ (hls) or both (default: amaranth)",
     )
+    to.add_argument(
+        "--interface",
+        choices=("axis", "parallel"),
+        default="axis",
+        help="pins: AXI4-Stream, or a port per value without registers (default: axis)",
+    )
+    to.add_argument("--status", choices=("axi-lite",), help="status registers: idle, frame counts, hash of the network")
+    to.add_argument("--clock-enable", action="store_true", help="a pin aclken that freezes the block")
     to.add_argument("--allow-oversize", action="store_true", help="write the design even if it does not fit")
     format_options(made)
     check = made.add_argument_group("checks")
@@ -233,6 +241,9 @@ def chosen_options(args: Any, found: Collector) -> dict[str, Any]:
         "fold": args.fold or None,
         "schedule_file": args.schedule,
         "backend": args.backend,
+        "interface": args.interface,
+        "status": args.status,
+        "clock_enable": args.clock_enable,
         "emulator": None if args.emulator == "numpy" else args.emulator,
         "allow_oversize": args.allow_oversize,
         "effort": args.effort,
