@@ -62,7 +62,7 @@ ACCELERATOR = "fracbnn_cifar10_hls_fixed"
 WITH_OPTIONS = (
     Row(ACCELERATOR, 2_800, "2,800/s on Ultra96 (measured)", options=fracbnn.OPTIONS),
     Row("radioml_vgg10_w8a8", 2_000, ""),
-    Row("espcn_subpixel_quant", 20, "", options={"input_format": "fixed:8"}),
+    Row("espcn_subpixel_quant", 60, "", options={"input_format": "fixed:8"}),
 )
 """Networks that need more than a rate to compile, or hours to synthesise."""
 
