@@ -211,7 +211,10 @@ def _rom(memory: Memory, target: Target) -> Cost:
 def _datapath(path: Datapath, target: Target) -> Cost:
     types = path.graph.types
     lut, held, blocks = 2.0, path.registers + path.latency, 0.0
+    free = _digits_in_adders(path) if target.lut_inputs >= 6 else frozenset()
     for node in path.graph.nodes:
+        if node.name in free:
+            continue
         result = types[node.name]
         if isinstance(node.op, datapath.Lookup) and target.family in _BLOCK_ROM:
             inputs = types[node.inputs[0]].width
@@ -222,6 +225,22 @@ def _datapath(path: Datapath, target: Target) -> Cost:
         own = luts(node, [types[i] for i in node.inputs], result, target)
         lut += own * (1 + _MERGED[target.lut_inputs]) if _merged(node, path) else own
     return Cost(lut=lut, ff=held, bram18=blocks, adders=path.adders)
+
+
+def _digits_in_adders(path: Datapath) -> frozenset[str]:
+    """Booth digits that fit the LUTs in front of a carry chain: five inputs a bit, and the bit they are added to."""
+    found = set()
+    for node in path.graph.nodes:
+        if isinstance(node.op, datapath.ShiftAdd):
+            digits = [
+                name
+                for name in node.inputs
+                if isinstance(path.graph.by_name[name].op, datapath.BoothDigit)
+                and len(path.graph.users[name]) == 1
+                and path.last_read[name] == path.stage_of[name]
+            ]
+            found.update(digits[:1])
+    return frozenset(found)
 
 
 def _merged(node: Node, path: Datapath) -> bool:
