@@ -31,10 +31,10 @@ def count(compiled: qcompile.Compiled) -> dict[str, Counts]:
     return {name: json.loads(place.read_text(encoding="utf-8")) for name, place in design.places.items()}
 
 
-def kept_total(compiled: qcompile.Compiled) -> Counts | None:
-    """The sums of what `count` would say without running anything, None where a part is missing."""
+def kept(compiled: qcompile.Compiled) -> dict[str, Counts] | None:
+    """What `count` says where it has nothing to run, None where a part is missing."""
     places = _Design(compiled).places
-    return total(count(compiled)) if all(place.exists() for place in places.values()) else None
+    return count(compiled) if all(place.exists() for place in places.values()) else None
 
 
 class _Design:

@@ -88,7 +88,8 @@ def measure(row: Row, target: str, synth: bool, frames: int) -> dict[str, Any]:
     verify = simulated(compiled, row, frames)
     totals = compiled.report["totals"]
     clock = totals["clock_mhz"] * 1e6
-    counted = counting.total(counting.count(compiled)) if synth else counting.kept_total(compiled)
+    parts = counting.count(compiled) if synth else counting.kept(compiled)
+    counted = None if parts is None else counting.total(parts)
     fps = clock / verify["ii_cycles"]
     return {
         "network": row.model,
@@ -96,12 +97,28 @@ def measure(row: Row, target: str, synth: bool, frames: int) -> dict[str, Any]:
         "latency_us": round(verify["latency_cycles"] / clock * 1e6, 1),
         "estimated": totals,
         "counted": counted,
+        "layers": [] if parts is None else layers(compiled.report, parts),
         "fits": compiled.report["fits"],
         "fps_per_klut": round(fps / (counted or totals)["lut"] * 1000),
         "frames": verify["rtl_samples"],
         "mismatches": verify["rtl_mismatches"],
         "published": row.published,
     }
+
+
+def layers(report: dict[str, Any], parts: dict[str, counting.Counts]) -> list[str]:
+    """A table of what every layer was estimated to take, and what Yosys counts."""
+    rows = [(layer["name"], layer["engine"], layer, parts[layer["name"]]) for layer in report["layers"]]
+    rows.append(("**total**, with what is around the layers", "", report["totals"], counting.total(parts)))
+    lines = [
+        "| layer | engine | LUT estimated | counted | error | BRAM18 estimated | counted |",
+        "|---|---|" + "---:|" * 5,
+    ]
+    for name, engine, own, counted in rows:
+        error = f"{(own['lut'] - counted['lut']) / max(1, counted['lut']):+.0%}"
+        blocks = f"{own['bram18']} | {counted['bram18']}"
+        lines.append(f"| {name} | {engine} | {own['lut']:,} | {counted['lut']:,} | {error} | {blocks} |")
+    return lines
 
 
 def simulated(compiled: qcompile.Compiled, row: Row, frames: int) -> dict[str, Any]:
@@ -162,6 +179,7 @@ def main() -> int:
     lines = [HEAD, "|" + "---|" * 11]
     print("\n".join(lines))
     wrong = 0
+    details: list[str] = []
     for row in chosen:
         try:
             result = measure(row, args.target, args.synth, args.frames)
@@ -169,13 +187,15 @@ def main() -> int:
             text = f"| {row.model} | refused: {str(error).splitlines()[0]} |"
         else:
             text = line(result)
+            if result["layers"]:
+                details += ["", f"## {row.model}, {result['fps']:,} frames/s", "", *result["layers"]]
             wrong += bool(result["mismatches"])
         lines.append(text)
         print(text, flush=True)
     if args.only is None:
         flags = " --quick" * args.quick + " --synth" * args.synth
         note = f"Made by `python benchmarks/networks.py{flags}`."
-        page = f"# Public networks on {args.target}\n\n{note} {ABOUT}\n\n" + "\n".join(lines) + "\n"
+        page = f"# Public networks on {args.target}\n\n{note} {ABOUT}\n\n" + "\n".join([*lines, *details]) + "\n"
         (ROOT / "docs" / "networks.md").write_text(page)
     return int(wrong > 0)
 
