@@ -146,3 +146,30 @@ def test_a_transposed_convolution_agrees_in_the_simulation_and_in_cpp(options):
     wanted = compiled.emulate(x)
     assert (compiled.simulate(x, seed=1) == wanted).all()
     assert (compiled.csim(x) == wanted).all()
+
+
+def test_a_folded_concatenation_of_branches_of_unequal_depth_never_waits_for_itself():
+    """A shortcut and two convolutions, 4 channels beside 6: the shortcut's beats need room until the others come."""
+    constants = {
+        "s": np.float32(0.25), "z": np.uint8(3), "t": np.float32(1.5),
+        "w": np.random.default_rng(0).integers(-3, 4, (4, 4, 3, 3)).astype(np.float32),
+        "v": np.random.default_rng(1).integers(-3, 4, (6, 4, 3, 3)).astype(np.float32),
+        "u": np.random.default_rng(2).integers(-3, 4, (2, 10, 1, 1)).astype(np.float32),
+    }  # fmt: skip
+    nodes = [
+        node("DequantizeLinear", "x s z", "r"),
+        node("Conv", "r w", "a", pads=[1, 1, 1, 1], name="first"),
+        node("QuantizeLinear", "a t z", "aq"),
+        node("DequantizeLinear", "aq t z", "ad"),
+        node("Conv", "ad v", "b", pads=[1, 1, 1, 1], name="second"),
+        node("QuantizeLinear", "b t z", "bq"),
+        node("DequantizeLinear", "bq t z", "bd"),
+        node("Concat", "r bd", "both", axis=1, name="joined"),
+        node("Conv", "both u", "c", name="last"),
+        node("QuantizeLinear", "c t z", "y"),
+    ]
+    file = make(nodes, {"x": ([1, 4, 5, 6], TensorProto.UINT8)}, ("y", TensorProto.UINT8), constants)
+    compiled = qcompile.compile(file, target="zcu104", effort=0, clock_mhz=200, fps=100_000.0)
+    assert "streams in turn" in {layer["engine"] for layer in compiled.report["layers"]}
+    x = np.random.default_rng(2).integers(0, 256, (4, 1, 4, 5, 6)).astype(np.float64)
+    assert (compiled.simulate(x, seed=1) == compiled.emulate(x)).all()
