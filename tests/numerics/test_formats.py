@@ -40,6 +40,7 @@ WRONG = [
     "khot:2",
     "ternary:2",
     "binary:2",
+    "binary:centred@8",
     "levels:-2,-1",
 ]
 
