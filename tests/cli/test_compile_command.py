@@ -27,6 +27,7 @@ def test_only_what_was_given_reaches_the_compiler(driver: FakeDriver) -> None:
 def test_every_option_reaches_the_compiler(driver: FakeDriver, archive: Path) -> None:
     words = "net.onnx --target pynq-z2 --weights fixed:4 --activations fixed:6 --config q.toml --name net"
     words += " --clock 80 --fps 1000 --fold --effort 2 --allow-oversize"
+    words += " --interface parallel --status axi-lite --clock-enable"
     assert run(*words.split(), "--calibrate", str(archive), "--synth", "-o", "out") == 0
     options = dict(_made(driver).options)
     assert options.pop("calibration").shape == (4, 2)
@@ -40,6 +41,9 @@ def test_every_option_reaches_the_compiler(driver: FakeDriver, archive: Path) ->
         "fps": 1000.0,
         "fold": True,
         "backend": "amaranth",
+        "interface": "parallel",
+        "status": "axi-lite",
+        "clock_enable": True,
         "allow_oversize": True,
         "effort": 2,
     }
