@@ -11,8 +11,8 @@ from qcompile.arith.cost import CostModel
 from qcompile.arith.graph import AdderGraph, AdderNode, AdderOutput, IntArray
 from qcompile.arith.solving import solve
 
-SPARE_DEPTH = 2
-"""Adder levels above the least possible that are allowed without a latency limit."""
+SPARE_DEPTH = 1
+"""Adder levels above the least possible that are allowed without a latency limit, one more for sparse matrices."""
 
 _LEVELS = 2
 _LIMIT_BITS = 60
@@ -65,10 +65,11 @@ def optimize(
     least = _least_depth(columns, times)
     if latency is not None and latency < least:
         raise ValueError(f"latency is {latency}, but an output needs a depth of at least {least}")
-    depth = least + SPARE_DEPTH if latency is None else min(latency, least + SPARE_DEPTH)
-    low, high = _scaled_ranges(columns, input_ranges)
     digits = int(_digit_weights(columns).sum())
-    order = _STARTS if digits > columns.size else _SPARSE_STARTS
+    sparse = digits <= columns.size
+    depth = least + SPARE_DEPTH + sparse if latency is None else min(latency, least + SPARE_DEPTH + sparse)
+    low, high = _scaled_ranges(columns, input_ranges)
+    order = _SPARSE_STARTS if sparse else _STARTS
     starts = np.array(order if effort else order[:1], dtype=np.int64)
     starts[:, 1] = np.minimum(starts[:, 1], depth - least)
     steps = _budget(effort, columns.size, digits) if budget is None else budget
