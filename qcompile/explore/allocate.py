@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from qcompile.errors import Collector, fail
 from qcompile.explore.point import Point, Subject, float_results, layers_toml, measure
 from qcompile.explore.solve import Choice, Program, Solution, solve
-from qcompile.explore.structure import Site, carried_by, sites
+from qcompile.explore.structure import carried_by, sites
 from qcompile.explore.sweep import quality
 from qcompile.frontend import read
 from qcompile.numerics.formats import parse_format
@@ -22,6 +23,10 @@ _MARGINS = (1.0, 0.98, 0.95, 0.91, 0.86)
 """Budgets of which the program's solutions are compiled: its sums are not what the whole design takes exactly."""
 _LADDER = 14
 """Budgets that the search for the cheapest allocation tries, each cheaper by one factor."""
+
+
+def _silent(stage: str, done: float | None) -> None:
+    pass
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ def allocate(
     activations: Sequence[str],
     budget: Budget | None = None,
     max_accuracy_loss: float | None = None,
-    progress: Progress = lambda stage, done: None,
+    progress: Progress = _silent,
 ) -> Allocation:
     """The best choice among ``weights`` and ``activations`` for every layer, each list from few to many bits.
 
@@ -81,41 +86,42 @@ def allocate(
     formats everywhere. Zhen Dong et al., "HAWQ-V3: Dyadic Neural Network Quantization", ICML 2021, section 3.5, poses
     such a program; here its solutions are then compiled, and only what was measured counts.
     """
-    imported = read(subject.model, Collector())
-    if imported.quantized:
-        raise fail("QC208", subject.model, "the file brings quantizers of its own", "give the float network")
-    graph = imported.graph
-    search = _Search(
-        subject, sites(graph), list(weights), list(activations), budget.kind if budget else "luts", progress
-    )
-    program = search.program(carried_by(graph, search.sites))
+    kind = "luts" if budget is None else budget.kind
+    search = Search(subject, list(weights), list(activations), kind, progress)
     if budget is not None:
-        return search.within(program, budget)
+        return search.within(budget.amount)
     assert max_accuracy_loss is not None
-    return search.cheapest(program, max_accuracy_loss)
+    return search.cheapest(max_accuracy_loss)
 
 
-class _Search:
+class Search:
+    """Allocations of one network in one unit of cost; what was measured serves every budget."""
+
     def __init__(
-        self,
-        subject: Subject,
-        found: list[Site],
-        weights: list[str],
-        activations: list[str],
-        kind: str,
-        progress: Progress,
+        self, subject: Subject, weights: list[str], activations: list[str], kind: str, progress: Progress = _silent
     ) -> None:
-        self.subject, self.sites, self.kind, self.progress = subject, found, kind, progress
+        imported = read(subject.model, Collector())
+        if imported.quantized:
+            raise fail("QC208", subject.model, "the file brings quantizers of its own", "give the float network")
+        self.subject, self.kind, self.progress = subject, kind, progress
         self.weights, self.activations = weights, activations
-        self.layers_of = {site.tensor: [s for s in found if s.tensor == site.tensor] for site in found}
-        self.uniform: dict[Choice, Point] = {}
+        self.graph = imported.graph
+        self.sites = sites(self.graph)
+        self.layers_of = {site.tensor: [s for s in self.sites if s.tensor == site.tensor] for site in self.sites}
 
-    def program(self, moved_by: Mapping[str, int]) -> Program:
-        """Losses and costs of every choice, measured one by one."""
+    @cached_property
+    def uniform(self) -> dict[Choice, Point]:
+        """The designs with one format for all weights and one for all activations."""
         pairs = [(w, a) for w in range(len(self.weights)) for a in range(len(self.activations))]
+        found = {}
         for number, (w, a) in enumerate(pairs, 1):
-            self.uniform[w, a] = measure(self.subject, self.weights[w], self.activations[a])
+            found[w, a] = measure(self.subject, self.weights[w], self.activations[a])
             self.progress(f"cost {self.weights[w]}/{self.activations[a]}", number / len(pairs))
+        return found
+
+    @cached_property
+    def program(self) -> Program:
+        """Losses and costs of every choice, measured one by one."""
         weighted = [site for site in self.sites if site.weights]
         tensors = sorted({site.tensor for site in self.sites if site.tensor is not None})
         total = len(weighted) + len(tensors)
@@ -129,7 +135,7 @@ class _Search:
                 [{name: {"activations": a} for name in names} for a in self.activations[:-1]]
             )
             self.progress(f"sensitivity {names[0]}", number / total)
-        cost, moved, fixed = self.costs(pairs, moved_by)
+        cost, moved, fixed = self.costs(list(self.uniform), carried_by(self.graph, self.sites))
         return Program(self.sites, losses, tensor_losses, cost, moved, fixed)
 
     def losses(self, choices: list[Layers]) -> list[float]:
@@ -196,36 +202,38 @@ class _Search:
         point = measure(self.subject, self.weights[-1], self.activations[-1], layers)
         return layers, point, self.cost_of(point, {n: f["weights"] for n, f in layers.items() if "weights" in f})
 
-    def candidates(self, program: Program, budgets: Sequence[float]) -> Iterator[tuple[Layers, Point, float]]:
+    def candidates(self, budgets: Sequence[float]) -> Iterator[tuple[Layers, Point, float]]:
         """Different solutions, compiled, and the designs with the same formats everywhere."""
         yield from (({}, point, self.cost_of(point)) for point in self.uniform.values())
         seen = []
         for number, amount in enumerate(budgets, 1):
-            solution = solve(program, amount)
+            solution = solve(self.program, amount)
             if solution is not None and solution not in seen:
                 seen.append(solution)
                 yield self.compiled(solution)
             self.progress(f"solve {self.kind}:{amount:,.0f}", number / len(budgets))
 
-    def within(self, program: Program, budget: Budget) -> Allocation:
-        found = list(self.candidates(program, [budget.amount * margin for margin in _MARGINS]))
-        fitting = [one for one in found if one[2] <= budget.amount]
+    def within(self, amount: float) -> Allocation:
+        """The least error with at most that cost."""
+        found = list(self.candidates([amount * margin for margin in _MARGINS]))
+        fitting = [one for one in found if one[2] <= amount]
         if not fitting:
             least = min(cost for _, _, cost in found)
             raise fail(
                 "QC206",
-                f"{budget.kind}:{budget.amount:,.0f}",
+                f"{self.kind}:{amount:,.0f}",
                 f"the cheapest choice takes {least:,.0f}",
                 "give a larger budget, or formats of fewer bits to choose from",
             )
         return self.allocation(min(fitting, key=lambda one: (one[1].error, one[2])))
 
-    def cheapest(self, program: Program, most: float) -> Allocation:
+    def cheapest(self, most: float) -> Allocation:
+        """The least cost with at most so many points less than the float network."""
         reference = self.float_quality()
         ends = sorted(self.cost_of(point) for point in self.uniform.values())
         least, largest = ends[0], ends[-1]
         budgets = [largest * (least / largest) ** (k / (_LADDER - 1)) for k in range(_LADDER)]
-        found = list(self.candidates(program, budgets))
+        found = list(self.candidates(budgets))
         good = [one for one in found if quality(one[1]) >= reference - most - 1e-9]
         if not good:
             best = max(quality(point) for _, point, _ in found)

@@ -110,14 +110,14 @@ def _results(
 
 def _on_cluster(subject: Subject, pairs: Sequence[Pair], address: str) -> Iterator[tuple[Pair, Point | str]]:
     try:
-        from dask.distributed import Client
-        from dask.distributed import as_completed as completed
+        from dask import distributed
     except ImportError:
         raise fail(
             "QC503", "--scheduler", "Dask is not installed", "pip install qcompile[cluster], here and on the workers"
         ) from None
+    dask: Any = distributed
     try:
-        client = Client(address, timeout="10s")
+        client = dask.Client(address, timeout="10s")
     except (OSError, ValueError) as error:
         raise fail(
             "QC209", f"--scheduler {address}", f"no Dask scheduler answers ({error})", "start one with `dask scheduler`"
@@ -127,7 +127,7 @@ def _on_cluster(subject: Subject, pairs: Sequence[Pair], address: str) -> Iterat
         content = Path(subject.model).read_bytes()
         held = client.scatter((subject, content), broadcast=True)
         futures = {client.submit(_on_worker, held, pair, pure=False): pair for pair in pairs}
-        for future in completed(list(futures)):
+        for future in dask.as_completed(list(futures)):
             yield futures[future], future.result()
 
 
