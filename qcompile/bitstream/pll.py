@@ -17,6 +17,7 @@ Range = tuple[Fraction, Fraction]
 
 _ECP5_COMPARED = (Fraction(25, 8), Fraction(400))
 _ECP5_OSCILLATES = (Fraction(400), Fraction(800))
+_ECP5_MIDDLE = 600
 _ICE40_COMPARED = (Fraction(10), Fraction(133))
 _ICE40_OSCILLATES = (Fraction(533), Fraction(1066))
 _ICE40_OUT = (Fraction(16), Fraction(275))
@@ -62,8 +63,8 @@ def _ecp5(crystal: int) -> Iterator[Pll]:
             continue
         for multiply in range(1, 81):
             out = compared * multiply
-            after = next((n for n in range(1, 129) if _within(out * n, _ECP5_OSCILLATES)), None)
-            if after is not None:
+            after = min(range(1, 129), key=lambda n, out=out: abs(out * n - _ECP5_MIDDLE))  # type: ignore[misc]
+            if _within(out * after, _ECP5_OSCILLATES):
                 yield Pll(out, {"divide": divide, "multiply": multiply, "after": after})
 
 

@@ -34,7 +34,8 @@ def delay_ns(node: Node, operands: list[Span], result: Span, model: DelayModel) 
         case datapath.BoothDigit():
             return model.logic_ns(model.digit_levels)
         case datapath.CountOnes():
-            return model.logic_ns(2 * ceil(log2(len(operands) + 1)))
+            # Six bits are two levels (in 7.3 ns with its register on ECP5, docs/timing.md); more of them a tree.
+            return model.logic_ns(model.digit_levels + 1 + 2 * max(0, ceil(log2(len(operands) / 6))))
         case datapath.Lookup():
             return model.logic_ns(max(1, ceil((operands[0].width - 4) / 2)))
     return 0.0

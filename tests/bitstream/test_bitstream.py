@@ -33,8 +33,8 @@ BOARDS = [name for name in targets.names() if targets.get(name).pins is not None
     ("family", "crystal", "clock", "settings"),
     [
         (Family.ECP5, 25, 25, {}),
-        (Family.ECP5, 25, 100, {"divide": 1, "multiply": 4, "after": 4}),
-        (Family.ECP5, 25, 60, {"divide": 5, "multiply": 12, "after": 7}),
+        (Family.ECP5, 25, 100, {"divide": 1, "multiply": 4, "after": 6}),
+        (Family.ECP5, 25, 60, {"divide": 5, "multiply": 12, "after": 10}),
         (Family.ICE40, 12, 24, {"divide": 1, "multiply": 64, "after": 5, "filter": 1}),
         (Family.GOWIN, 27, 54, {"divide": 1, "multiply": 2, "after": 16}),
     ],
