@@ -46,6 +46,8 @@ def activation_quantizer(place: Place, values: Reals, options: QuantizeOptions) 
     _, chosen = layer_formats(options, place.layer_names)
     if place.output and isinstance(options.output, Format):
         chosen = options.output
+    elif place.curved:  # a table with a code has as many entries as the argument has codes
+        chosen = Fixed(max(8, chosen.bits + 2))
     source = place.owner.op if isinstance(place.owner.op, Input) else None
     if place.non_negative or (source is not None and float(values.min()) >= 0):
         chosen = chosen.as_unsigned()

@@ -27,6 +27,7 @@ from qcompile.ir.model import (
     Softmax,
     Transpose,
 )
+from qcompile.numerics.curves import CURVES
 
 LAYOUT = MaxPool | Reshape | Transpose
 """Operations whose result lies on the grid of their operand."""
@@ -40,6 +41,7 @@ class Place:
     ``owner`` is the layer whose result it rounds (convolution, matrix product, join, pool, input), and
     ``steps`` the element-by-element nodes behind it, the last one being ``end``. ``output``: the value only
     leaves the network, through layout, pooling, softmax and argmax at most. ``non_negative``: provably.
+    ``curved``: it is the argument of functions that rise and fall, which become tables of every code.
     """
 
     end: str
@@ -47,6 +49,7 @@ class Place:
     steps: tuple[Node, ...]
     output: bool
     non_negative: bool
+    curved: bool = False
 
     @property
     def layer_names(self) -> tuple[str, ...]:
@@ -67,7 +70,8 @@ def find_places(graph: Graph) -> dict[str, Place]:
 
     Layers need operands on grids. A layer's result stays open through the element-by-element nodes behind it
     (bias, activation) as long as each is its only reader, so that one rounding covers them all; the grid
-    comes before pooling and layout, so that hardware moves few bits. Inputs are quantized at once.
+    comes before pooling and layout, so that hardware moves few bits. Inputs are quantized at once, and so are
+    arguments of functions that rise and fall: of an accumulator, these would need an entry for every value.
     """
     return _Placement(graph).find()
 
@@ -108,7 +112,8 @@ class _Placement:
 
     def place(self, name: str) -> Place:
         owner, steps = self.chains[name]
-        return Place(name, owner, steps, name in self.outputs, name in self.non_negative)
+        curved = all(_rises_and_falls(user) for user in self.graph.users[name]) and bool(self.graph.users[name])
+        return Place(name, owner, steps, name in self.outputs, name in self.non_negative, curved)
 
     def need(self, name: str) -> None:
         if self.state[name] is _State.OPEN:
@@ -141,7 +146,7 @@ class _Placement:
 
     def element_by_element(self, node: Node) -> _State:
         computed = [name for name in node.inputs if name not in self.constants]
-        if len(computed) == 1 and self.extends(computed[0]):
+        if len(computed) == 1 and self.extends(computed[0]) and not _rises_and_falls(node):
             owner, steps = self.chains[computed[0]]
             self.chains[node.name] = (owner, (*steps, node))
             return _State.OPEN
@@ -154,6 +159,10 @@ class _Placement:
         """Whether rounding ``name`` can wait for its only reader."""
         open_still = self.state[name] is _State.OPEN and name not in self.wanted
         return open_still and len(self.graph.users[name]) == 1 and name not in self.graph.outputs
+
+
+def _rises_and_falls(node: Node) -> bool:
+    return isinstance(node.op, Curve) and not CURVES[node.op.function].ascends
 
 
 def _quantized_anyway(graph: Graph, node: Node) -> bool:

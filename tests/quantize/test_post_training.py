@@ -206,6 +206,17 @@ def test_a_sigmoid_output_gets_the_format_of_activations() -> None:
     assert quantizer.scale[0] <= Fraction(1, 128)
 
 
+@pytest.mark.parametrize("function", ["hard_swish", "gelu", "mish"])
+def test_the_argument_of_a_function_that_rises_and_falls_has_few_codes(function: str) -> None:
+    net = Network((1, 600))
+    net.node("curve", Curve(function), net.dense("fc", "x", 600, 4))
+    net.dense("end", "curve", 4, 2)
+    graph = quantized(net.graph("end"))
+    assert grid_behind(graph, "fc").high == 511
+    assert grid_behind(graph, "curve").high == 127
+    Integerize().run(graph).verify()
+
+
 def test_a_leaky_activation_is_rounded_once_behind_its_bend() -> None:
     net = Network((1, 6))
     net.node("leaky", LeakyRelu(), net.dense("fc", "x", 6, 4), net.constant("slope", 0.1))

@@ -9,7 +9,7 @@ import numpy as np
 
 from qcompile.ir import integer, model
 from qcompile.ir.graph import Node, merge_origins
-from qcompile.numerics.function import Affine, Leaky, ScalarFunction, direction
+from qcompile.numerics.function import Affine, Curve, Leaky, ScalarFunction, direction
 from qcompile.numerics.quantizer import Quantizer
 from qcompile.numerics.rounding import Rounding
 from qcompile.passes.integerize.builder import Builder, Value
@@ -91,7 +91,8 @@ def _monotone(build: Builder, x: Carried) -> Carried:
         return x
     if all(direction(x.steps, c) is not None for c in range(x.channels)):
         return x
-    bends = [place for place, step in enumerate(x.steps) if isinstance(step, Leaky)]
+    curved = next((place for place, step in enumerate(x.steps) if isinstance(step, Curve)), len(x.steps))
+    bends = [place for place, step in enumerate(x.steps[:curved]) if isinstance(step, Leaky)]
     if bends and all(direction(x.steps[bends[-1] + 1 :], c) is not None for c in range(x.channels)):
         bent = straight(build, replace(x, steps=x.steps[: bends[-1] + 1]))
         for step in x.steps[bends[-1] + 1 :]:
