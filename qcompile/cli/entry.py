@@ -11,12 +11,26 @@ import traceback
 from collections.abc import Callable, Sequence
 from io import TextIOWrapper
 
-from qcompile.cli import compiling, estimating, exploring, listing, reports
+from qcompile.cli import compiling, estimating, listing, reports
 from qcompile.cli.terminal import print_diagnostics
 from qcompile.errors import CompileError
 from qcompile.version import VERSION
 
 BUG, INTERRUPTED = 3, 130
+
+
+def _sweep(words: Sequence[str]) -> int:
+    # Loaded on use: it brings onnx and numba, seconds that `qcompile targets` should not take.
+    from qcompile.cli import exploring
+
+    return exploring.run_sweep(words)
+
+
+def _allocate(words: Sequence[str]) -> int:
+    from qcompile.cli import exploring
+
+    return exploring.run_allocate(words)
+
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "targets": listing.targets,
@@ -26,8 +40,8 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "report": reports.report,
     "diff": reports.diff,
     "estimate": estimating.estimate,
-    "sweep": exploring.run_sweep,
-    "allocate": exploring.run_allocate,
+    "sweep": _sweep,
+    "allocate": _allocate,
 }
 
 
