@@ -212,7 +212,7 @@ def test_the_argument_of_a_function_that_rises_and_falls_has_few_codes(function:
     net.node("curve", Curve(function), net.dense("fc", "x", 600, 4))
     net.dense("end", "curve", 4, 2)
     graph = quantized(net.graph("end"))
-    assert grid_behind(graph, "fc").high == 511
+    assert grid_behind(graph, "fc_corrected").high == 511
     assert grid_behind(graph, "curve").high == 127
     Integerize().run(graph).verify()
 
