@@ -128,7 +128,7 @@ def test_a_budget_that_is_none_is_refused(text: str) -> None:
 
 def test_the_command_writes_a_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "qcompile.toml"
-    words = ["allocate", str(MODEL), "--target", "ultra96", "--calibrate", str(DIGITS), "--budget", "luts:6000", "-q"]
+    words = ["allocate", str(MODEL), "--target", "ultra96", "--calibrate", str(DIGITS), "--budget", "luts:9000", "-q"]
     assert main([*words, "--weights", "fixed:2,fixed:4", "--activations", "fixed:4", "-o", str(out)]) == 0
     assert "LUTs" in capsys.readouterr().out
     assert '[layers."fc' in out.read_text() or "fixed:2" in out.read_text()
