@@ -166,7 +166,8 @@ def _stream_ops(structure: Structure) -> str:
     forks = {len(edges) for edges in structure.users.values()}
     if structure.source.name != structure.sink:
         forks -= {1}
-    return render("hls/stream_ops.hpp.j2", joins=sorted(joins | {1}), alternates=sorted(alternates), forks=sorted(forks))
+    counts = {"joins": joins | {1}, "alternates": alternates, "forks": forks}
+    return render("hls/stream_ops.hpp.j2", **{name: sorted(found) for name, found in counts.items()})
 
 
 def _bytes(stream: Stream) -> int:
