@@ -49,6 +49,7 @@ ROOMS = {
     "onnxruntime": ("verify", "quantize"),
     "jinja2": ("templates",),
     "numba": ("arith",),
+    "llvmlite": ("arith",),
     "networkx": ("arith", "schedule", "lower"),
     "mpmath": ("numerics",),
     "scipy": ("explore",),
