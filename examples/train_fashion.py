@@ -5,7 +5,8 @@
     python examples/train_fashion.py [FOLDER]
 
 FOLDER holds the four files of the data set, of which this project only has a sample (MIT licence, Zalando SE); the
-default is where Debian puts them. Fixed seeds: the same versions on the same machine write the same file. Inputs are the raw pixels 0..255.
+default is where Debian puts them. Fixed seeds: the same versions on the same machine write the same file. Inputs are
+the raw pixels 0..255.
 """
 
 from __future__ import annotations

@@ -102,8 +102,8 @@ RULES: dict[str, Rule] = {
     ),
     "QC210": Rule(
         "no statistics to calibrate from",
-        "`--synthetic statistics` makes samples from the batch normalizations of a float network. This one has none, or "
-        "an operator between them and the input has no gradient here. Give real samples with --calibrate.",
+        "`--synthetic statistics` makes samples from the batch normalizations of a float network. This one has none, "
+        "or an operator between them and the input has no gradient here. Give real samples with --calibrate.",
     ),
     # 3xx: widths and exactness
     "QC301": Rule(
