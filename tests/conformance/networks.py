@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from integer_bench import network, source
 from integer_cases import weights
 
@@ -84,9 +85,15 @@ def _global_pool() -> Graph:
     return network("global pool", nodes)
 
 
-NETWORKS: dict[str, Graph] = {
-    graph.name: graph for graph in (_residual(), _nested(), _inception(), _strided(), _classifier(), _global_pool())
-}
+def _upsampled() -> Graph:
+    """Every position four times, then a window."""
+    order = np.arange(3 * 4 * 2).reshape(3, 4, 2).repeat(2, axis=0).repeat(2, axis=1)
+    nodes = [source((3, 4, 2), -8, 7), Node("up", integer.Gather(Array(order)), ("x",), ("/up",))]
+    return network("upsampled", [*nodes, conv("c", "up")])
 
-FOLDED = {"residual": 400, "classifier": 300, "global pool": 200}
+
+_MADE = (_residual, _nested, _inception, _strided, _classifier, _global_pool, _upsampled)
+NETWORKS: dict[str, Graph] = {graph.name: graph for graph in (make() for make in _MADE)}
+
+FOLDED = {"residual": 400, "classifier": 300, "global pool": 200, "inception": 400}
 """Networks that are built a second time, on engines that work through a layer in about so many cycles a frame."""
