@@ -29,7 +29,8 @@ def _run(*words: str, folder: Path) -> str:
 def test_the_wheel_holds_sources_templates_and_hdl_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
-    expected = {path.relative_to(ROOT).as_posix() for path in (ROOT / "qcompile").rglob("*.py")}
+    sources = (path for kind in ("*.py", "*.toml") for path in (ROOT / "qcompile").rglob(kind))
+    expected = {path.relative_to(ROOT).as_posix() for path in sources}
     expected |= {path.relative_to(ROOT / "hdl").as_posix() for path in (ROOT / "hdl").rglob("*.py")}
     templates = (path for path in (ROOT / "templates").rglob("*") if path.is_file())
     expected |= {f"qcompile/_templates/{path.relative_to(ROOT / 'templates').as_posix()}" for path in templates}
