@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ import numpy.typing as npt
 
 from qcompile import frontend, targets
 from qcompile.backends.amaranth import INTERFACES, Pins, emit
-from qcompile.compiled import Compiled, Hardware
+from qcompile.compiled import Compiled
 from qcompile.config import Config, load_config
 from qcompile.emulator import Emulator
 from qcompile.errors import Collector, CompileError, Diagnostic, fail
 from qcompile.handover import fingerprint
+from qcompile.implementations import Hardware
 from qcompile.ir import hardware
 from qcompile.ir.graph import Graph
 from qcompile.lower.build import Effort
@@ -37,6 +39,7 @@ from qcompile.schedule.trace import slowest
 from qcompile.summary import design_report, emulator_report
 from qcompile.synth import lint_no_multiplier
 from qcompile.targets import Target
+from qcompile.verification import Approximation
 
 Progress = Callable[[str, float | None], None]
 
@@ -134,15 +137,23 @@ def compile(
         check_width(quantized, golden, found)
     top = identifier(name or imported.graph.name).lower()
     names = tuple(output.name for output in imported.outputs)
-    compiled = Compiled(model, golden, found.warnings, calibration, labels, emulator_report(imported.graph.name), names)
+    approximation = None
     if product is not Product.EXACT:
         exact = PassManager().run(quantized, (Integerize(), ShortenSums(), RealizeRequantize()))
-        compiled._product, compiled._exactly = str(product), Emulator(exact)
-    compiled._networks = Networks(None if imported.quantized else original, quantized)
-    if rounded is not None:
-        compiled.report["residuals"] = rounded
+        approximation = Approximation(str(product), Emulator(exact))
+    noted: dict[str, Any] = {} if rounded is None else {"residuals": rounded}
+    network = partial(
+        Compiled,
+        model,
+        golden,
+        outputs=names,
+        calibration=calibration,
+        labels=labels,
+        networks=Networks(None if imported.quantized else original, quantized),
+        approximation=approximation,
+    )
     if board is None:
-        return compiled
+        return network(emulator_report(imported.graph.name) | noted, warnings=found.warnings)
     clock = chosen.clock_mhz or board.clock_mhz
     design = _scheduled(golden, board, clock, Effort(effort), chosen.fps, fold, schedule_file, progress)
     report = design_report(design, golden, meaning, board, top, registered=pins.interface == "axis")
@@ -155,13 +166,11 @@ def compile(
     for file, text in ({} if rtl is None else rtl.files).items():
         multipliers = lint_no_multiplier(text)
         assert not multipliers, f"{file}: {multipliers}"
-    kept = {key: value for key, value in compiled.report.items() if key in ("warnings", "residuals")}
-    compiled.report = {**report, "asked": _asked(chosen, imported.quantized, fold), **kept}
-    compiled.hardware = Hardware(board, design, rtl, top)
-    compiled._emulator_kind = emulator
-    if backend in ("hls", "both"):
-        compiled._writes_hls = True
-        compiled.hls()
+    report |= {"asked": _asked(chosen, imported.quantized, fold)} | noted
+    made = Hardware(board, design, rtl, top, writes_hls=backend in ("hls", "both"))
+    compiled = network(report, warnings=found.warnings, hardware=made, native=emulator == "native")
+    if made.writes_hls:
+        compiled.hls()  # what cannot be written is said now
     return compiled
 
 

@@ -283,7 +283,7 @@ def test_a_block_with_other_pins_has_no_demo(network: qcompile.Compiled, monkeyp
     hardware = network.hardware
     assert hardware is not None and hardware.rtl is not None
     parallel = replace(hardware, rtl=replace(hardware.rtl, pins=Pins("parallel")))
-    monkeypatch.setattr(network, "hardware", parallel)
+    monkeypatch.setattr(network._runs, "hardware", parallel)
     with pytest.raises(CompileError) as caught:
         network.bitstream()
     assert str(caught.value) == (

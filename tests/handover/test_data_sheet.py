@@ -18,7 +18,7 @@ def test_every_port_of_the_top_module_is_in_the_table(block: Written) -> None:
 
 
 def test_the_fields_of_a_beat_fill_it_without_gap_or_overlap(block: Written) -> None:
-    for bus in (block.compiled._block().input, block.compiled._block().output):
+    for bus in (block.compiled.block.input, block.compiled.block.output):
         assert [field.low for field in bus.fields] == [0, *(field.high + 1 for field in bus.fields)][:-1]
         assert bus.width == bus.fields[-1].high + 1 <= bus.bits < bus.width + 8
 

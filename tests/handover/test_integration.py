@@ -61,7 +61,7 @@ def test_the_component_obeys_the_schema_of_1685_2014(block: Written) -> None:
 def test_the_component_has_every_port_file_and_interface(block: Written) -> None:
     root = ET.parse(block.folder / "ip" / "component.xml").getroot()
     ports = {port.findtext("x:name", None, SPACE) for port in root.iterfind(".//x:model/x:ports/x:port", SPACE)}
-    assert ports == {port.name for port in block.compiled._block().ports}
+    assert ports == {port.name for port in block.compiled.block.ports}
     mapped = [name.text for name in root.iterfind(".//x:physicalPort/x:name", SPACE)]
     assert sorted(mapped) == sorted(ports)
     files = [name.text for name in root.iterfind(".//x:file/x:name", SPACE)]
@@ -107,7 +107,7 @@ def vivado_calls(script: Path) -> list[list[str]]:
 
 @pytest.mark.parametrize("board", VENDOR_BOARDS)
 def test_the_vivado_script_runs_to_its_end_on_files_that_exist(board: str, copy: Path, block: Written) -> None:
-    described = replace(block.compiled._block(), target=targets.get(board))
+    described = replace(block.compiled.block, target=targets.get(board))
     (copy / "vivado" / "build.tcl").write_text(integration_files(described)["vivado/build.tcl"])
     calls = vivado_calls(copy / "vivado" / "build.tcl")
     names = [call[0] for call in calls]
@@ -126,14 +126,14 @@ def test_the_vivado_script_runs_to_its_end_on_files_that_exist(board: str, copy:
 def test_the_packaging_script_runs_to_its_end_on_files_that_exist(copy: Path, block: Written) -> None:
     calls = vivado_calls(copy / "ip" / "package_ip.tcl")
     (added,) = (call[2].split() for call in calls if call[0] == "add_files")
-    assert {Path(file).name for file in added} == set(block.compiled._block().files)
+    assert {Path(file).name for file in added} == set(block.compiled.block.files)
     assert all(Path(file).is_file() for file in added)
     assert ["ipx::associate_bus_interfaces", "-busif", "s_axis:m_axis", "-clock", "aclk"] in [c[:5] for c in calls]
     assert calls[-1][0] == "ipx::save_core"
 
 
 def test_boards_of_other_vendors_get_no_vivado_script(block: Written) -> None:
-    described = replace(block.compiled._block(), target=targets.get("ulx3s-85"))
+    described = replace(block.compiled.block, target=targets.get("ulx3s-85"))
     assert "vivado/build.tcl" not in integration_files(described)
 
 

@@ -89,7 +89,7 @@ def test_two_networks_live_in_one_design(block: Written, tmp_path: Path) -> None
     """The same network under two names, one behind the other's pins: no module is defined twice."""
     design = block.compiled.hardware.design
     files = {**emit(design, "first").files, **emit(design, "second", Pins(status=True)).files}
-    bus = block.compiled._block()
+    bus = block.compiled.block
     ports = [port for port in bus.ports if port.name != "aclk" and port.name != "aresetn"]
     declared = ["  input wire aclk", "  input wire aresetn"]
     connected: dict[str, list[str]] = {"first": [], "second": []}

@@ -33,6 +33,8 @@ ORDER = (
     "output",
     "handover",
     "config",
+    "implementations",
+    "verification",
     "compiled",
     "driver",
     "explore",
