@@ -30,7 +30,7 @@ def library(made: Sequence[Hls], folder: Path, entries: Sequence[str], flags: Se
     headers = {name: text for hls in made for name, text in hls.files.items() if name.endswith((".h", ".hpp"))}
     # Each project's own header has the overloads that it needs.
     headers["stream_ops.hpp"] = render(
-        "hls/stream_ops.hpp.j2", joins=[1, 2, 3, 4], alternates=[2, 3], forks=[1, 2, 3, 4]
+        "hls/stream_ops.hpp.j2", joins=[1, 2, 3, 4], alternates=[2, 3, 4], forks=[1, 2, 3, 4]
     )
     for name, text in headers.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
