@@ -119,7 +119,7 @@ def _booth(build: Builder, x: str, column: npt.NDArray[np.int64], bits: int, lab
 
 def _digits(column: npt.NDArray[np.int64], bits: int) -> list[tuple[Any, Any, Any]]:
     """Radix-4 digits, lowest first, as (high, middle, low) bits of weight -2, 1, 1."""
-    if bits == 1:
+    if bits == 1 and column.all():  # else one bit is -1 and 0
         return [((column < 0) * 1, np.ones_like(column), np.zeros_like(column))]
     if set(np.unique(column).tolist()) <= {-1, 0, 1}:
         return [((column < 0) * 1, (column != 0) * 1, np.zeros_like(column))]

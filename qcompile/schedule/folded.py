@@ -30,7 +30,8 @@ Weights = npt.NDArray[np.int64]
 def can_fold(graph: Graph, group: Group) -> bool:
     """Whether a folded engine builds the group."""
     anchor, *tail = group.nodes
-    if not all(finishes(node.op) for node in tail):
+    held = {node.name for node in group.nodes} | set(anchor.inputs if finishes(anchor.op) else ())
+    if not all(finishes(node.op) and held.issuperset(node.inputs) for node in tail):
         return False
     match anchor.op:
         case integer.Conv(groups=groups, weights=weights):
