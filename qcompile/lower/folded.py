@@ -41,10 +41,10 @@ class Words:
 
 
 def weight_bits(weights: npt.NDArray[np.int64]) -> int:
-    """Two's complement width that holds all weights; 1 stands for -1/+1."""
+    """Two's complement width that holds all weights; 1 stands for -1/+1, and for nothing else."""
     if set(np.unique(weights).tolist()) <= {-1, 1}:
         return 1
-    return Span(min(int(weights.min()), -1), max(int(weights.max()), 0)).width
+    return max(2, Span(min(int(weights.min()), -1), max(int(weights.max()), 0)).width)
 
 
 def products(
@@ -119,7 +119,7 @@ def _booth(build: Builder, x: str, column: npt.NDArray[np.int64], bits: int, lab
 
 def _digits(column: npt.NDArray[np.int64], bits: int) -> list[tuple[Any, Any, Any]]:
     """Radix-4 digits, lowest first, as (high, middle, low) bits of weight -2, 1, 1."""
-    if bits == 1 and column.all():  # else one bit is -1 and 0
+    if bits == 1:
         return [((column < 0) * 1, np.ones_like(column), np.zeros_like(column))]
     if set(np.unique(column).tolist()) <= {-1, 0, 1}:
         return [((column < 0) * 1, (column != 0) * 1, np.zeros_like(column))]

@@ -127,3 +127,18 @@ def test_a_folding_keeps_up_with_the_cycles_it_is_given_where_any_can() -> None:
     for cycles in (36 * 9, 500, 4_000, 10**6):
         assert fold(shape, cycles).cycles <= cycles
     assert fold(shape, 1).cycles == shape.cycles(16, 24)
+
+
+@pytest.mark.parametrize("levels", [(0,), (1,), (-1,), (-1, 0), (0, 1), (-1, 1), (-1, 0, 1), (-2, 1)])
+@pytest.mark.parametrize("high", [1, 3])
+def test_few_weight_levels_are_what_they_are_and_not_signs(levels: tuple[int, ...], high: int) -> None:
+    rng = np.random.default_rng(len(levels) + high)
+    nodes = (
+        Node("x", integer.Input((1, 12), Array(np.arange(12)), Affine(ONE, NONE), Quantizer(ONE, NONE, 0, high))),
+        Node("sums", integer.MatMul(Array(rng.choice(levels, (12, 6)))), ("x",)),
+        Node("y", integer.Output((1, 6), Array(np.arange(6)[None]), ONE, NONE), ("sums",)),
+    )
+    graph = Graph(integer.INTEGER, "few", nodes, ("y",)).verify()
+    design = schedule(graph, ULTRA96, 200.0, Effort(), cycles=36)
+    assert any(isinstance(node.op, hardware.FoldedEngine) for node in design.graph.nodes)
+    assert_equal_to_the_emulator(graph, design, rng.integers(0, high + 1, (4, 12)))
