@@ -25,9 +25,9 @@ Counts = dict[str, int]
 def count(compiled: qcompile.Compiled) -> dict[str, Counts]:
     """LUTs, flip-flops, block RAM and DSP blocks by layer, and of what is around them."""
     design = _Design(compiled)
-    missing = [name for name, place in design.places.items() if not place.exists()]
-    if missing:
-        design.synthesize(missing)
+    for name, place in design.places.items():
+        if not place.exists():
+            design.synthesize(name)
     return {name: json.loads(place.read_text(encoding="utf-8")) for name, place in design.places.items()}
 
 
@@ -46,23 +46,18 @@ class _Design:
         self.top, self.target = hardware.rtl.top, hardware.target
         self.modules = dict(_modules("".join(hardware.rtl.files.values())))
         self.module_of = {layer["name"]: layer["module"] for layer in compiled.report["layers"]}
-        self.stubs = {module: _stub(self.modules[module]) for module in self.module_of.values()}
-        parts = {name: _below(self.modules, module) for name, module in self.module_of.items()}
-        parts[""] = _below(self.modules | self.stubs, self.top)
-        self.places = {name: _place(part, self.target) for name, part in parts.items()}
+        stubs = {module: _stub(self.modules[module]) for module in self.module_of.values()}
+        self.parts = {name: _below(self.modules, module) for name, module in self.module_of.items()}
+        self.parts[""] = _below(self.modules | stubs, self.top)
+        self.places = {name: _place(part, self.target) for name, part in self.parts.items()}
 
-    def synthesize(self, missing: list[str]) -> None:
-        """Counts the ``missing`` parts in one run, each apart; what is known stands for itself as a black box."""
-        known = [module for name, module in self.module_of.items() if name not in missing]
-        sources = _below(self.modules | {module: self.stubs[module] for module in known}, self.top)
-        keep = [self.module_of[name] for name in missing if name]
-        measured = synth({f"{name}.v": text for name, text in sources.items()}, self.top, self.target, keep)
-        parts = {name: measured["modules"][self.module_of[name]] for name in missing if name}
-        rest = {kind: measured[kind] - sum(part[kind] for part in parts.values()) for kind in COUNTS}
-        KEPT.mkdir(parents=True, exist_ok=True)
-        for name in missing:
-            own = parts.get(name, rest)
-            self.places[name].write_text(json.dumps({kind: own[kind] for kind in COUNTS}), encoding="utf-8")
+    def synthesize(self, name: str) -> None:
+        """Counts one part in a run of its own, kept at once: a stopped count goes on with the next part."""
+        sources = {f"{module}.v": text for module, text in self.parts[name].items()}
+        measured = synth(sources, self.module_of.get(name, self.top), self.target)
+        place = self.places[name]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(json.dumps({kind: measured[kind] for kind in COUNTS}), encoding="utf-8")
 
 
 def total(counted: Mapping[str, Counts]) -> Counts:
