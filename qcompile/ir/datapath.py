@@ -89,6 +89,30 @@ class ShiftAdd(DatapathOp):
         right = b << self.right_shift
         return (a << self.left_shift) + (-right if self.subtract else right)
 
+    def disjoint(self, a: Span, b: Span) -> bool:
+        """Whether one operand lies in bits that the other leaves zero: wiring, no adder."""
+        above, below = (a, b) if self.left_shift else (b, a)
+        shift = max(self.left_shift, self.right_shift)
+        alone = min(self.left_shift, self.right_shift) == 0 and not self.subtract
+        return alone and below.low >= 0 and below.width <= shift and above.size > 1 and below.size > 1
+
+
+@DATAPATH.op
+@dataclass(frozen=True)
+class AddCarry(DatapathOp):
+    """``a + b + carry``: one adder, whose carry input takes the bit. ``a`` and ``b`` are not negative."""
+
+    mnemonic: ClassVar[str] = "add_carry"
+
+    def result_type(self, *operands: Span) -> Span:
+        a, b, carry = operands
+        if a.low < 0 or b.low < 0 or not Span(0, 1).holds(carry):
+            raise IRError(f"counts in {a} and {b}, carry in {carry}")
+        return a + b + carry
+
+    def evaluate(self, *operands: int) -> int:
+        return sum(operands)
+
 
 @DATAPATH.op
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from qcompile.ir import datapath, integer
 from qcompile.ir.array import Array
 from qcompile.lower.build import Builder
-from qcompile.lower.folded import Words, count_ones
+from qcompile.lower.counting import count_steps
+from qcompile.lower.folded import Words
 from qcompile.numerics.rounding import Rounding
 from qcompile.numerics.span import Span
 
@@ -138,7 +139,7 @@ def _thresholds(finish: Finish, op: integer.Thresholds, lane: int, node: str, de
     if any(flip):
         turned = finish.parameter(f"falling{lane}", [1 - f for f in flip])
         bits = [build.add("reached_", datapath.Xnor(), bit, turned) for bit in bits]
-    count = bits[0] if len(bits) == 1 else count_ones(build, bits)
+    count = count_steps(build, bits)
     if op.step > 1:
         count = build.add("steps_", datapath.ShiftLeft(op.step.bit_length() - 1), count)
     return finish.plus(count, finish.column(op.base, lane), f"base{lane}")

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from qcompile.ir import datapath
 from qcompile.lower.build import Builder
+from qcompile.lower.counting import popcount
 from qcompile.numerics.span import Span
 
 BIT = Span(0, 1)
@@ -90,18 +91,7 @@ def _xnor(build: Builder, x: Sequence[str], column: npt.NDArray[np.int64], resul
         build.add("same_", datapath.Xnor(), x[lane], _bit(build, f"w{result}_{lane}", (column[:, lane] > 0) * 1, words))
         for lane in range(len(x))
     ]
-    return count_ones(build, equal)
-
-
-def count_ones(build: Builder, bits: Sequence[str]) -> str:
-    """A popcount of tables of six bits and adders between them: about one LUT6 per bit."""
-    if not bits:
-        return build.add("constant_", datapath.Constant(0))
-    counts = [
-        build.add("count_", datapath.CountOnes(), *bits[k : k + 6]) if len(bits[k : k + 6]) > 1 else bits[k]
-        for k in range(0, len(bits), 6)
-    ]
-    return _tree(build, counts)
+    return popcount(build, equal)
 
 
 def _booth(build: Builder, x: str, column: npt.NDArray[np.int64], bits: int, label: str, words: Words) -> str:

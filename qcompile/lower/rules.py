@@ -11,6 +11,7 @@ from qcompile.ir import datapath, integer
 from qcompile.ir.array import Array
 from qcompile.ir.integer import IntegerOp
 from qcompile.lower.build import Builder, Lanes, Term
+from qcompile.lower.counting import count_steps
 from qcompile.numerics.rounding import Rounding
 from qcompile.numerics.span import Span
 
@@ -141,10 +142,10 @@ def _thresholds(build: Builder, op: integer.Thresholds, x: Lanes) -> Lanes:
 
 
 def _counted(build: Builder, bits: list[str], base: int, step: int, inverted: bool) -> Term:
-    """``base + step * (number of bits set)``, of bits clear where ``inverted``."""
+    """``base + step * (number of bits set)``, of bits clear where ``inverted``; set ones come first, or then last."""
     if not bits:
         return build.constant(base)
-    node = bits[0] if len(bits) == 1 else build.add("count_", datapath.CountOnes(), *bits)
+    node = count_steps(build, bits[::-1] if inverted else bits)
     shift = step.bit_length() - 1
     if 1 << shift != step:
         raise ValueError(f"codes {step} apart: only powers of two have a datapath")

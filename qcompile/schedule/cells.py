@@ -36,6 +36,10 @@ def luts(node: Node, operands: list[Span], result: Span, target: Target) -> floa
 def _carry_luts(op: object, operands: list[Span], result: Span) -> tuple[int, int] | None:
     """``(LUTs in front of the chain, bits of the chain)`` of an operation that adds; None for others."""
     match op:
+        case datapath.ShiftAdd() if op.disjoint(operands[0], operands[1]):
+            return 0, 0
+        case datapath.AddCarry():
+            return min(operands[0].width, operands[1].width), result.width + 1
         case datapath.ShiftAdd(subtract=False):
             low = max(op.left_shift, op.right_shift)
             return _common_bits(op, operands, result) - low, result.width - low
@@ -81,7 +85,7 @@ def _logic_luts(op: object, operands: list[Span], result: Span) -> float:
                 return max(result.width, 4.0 * binades - 6)
             return max(result.width, (8.0 * binades - 28) * (1.3 if operands[0].signed else 1.0))
         case datapath.Greater():
-            return min(widest - 1, widest / 2 + 2)
+            return min(widest - 1, widest * 2 / 3 + 1.5)
         case datapath.Maximum():
             if widest <= 2:  # two levels of a tree fit one LUT
                 return 0.6 * widest
@@ -89,12 +93,14 @@ def _logic_luts(op: object, operands: list[Span], result: Span) -> float:
         case datapath.AtLeast(value=value):
             bits = operands[0].width - ((value & -value).bit_length() - 1 if value else operands[0].width - 1)
             return 1.0 if bits <= 6 else bits / 3
+        case datapath.Select() if result.width == 1:
+            return 0.4  # a LUT of six inputs chooses among four bits
         case datapath.Select() | datapath.BoothDigit():
             return float(result.width)
         case datapath.Xnor():
-            return 0.5
+            return 1.0
         case datapath.CountOnes():
-            return max(0.6 * len(operands), 1.5 * len(operands) - 5)
+            return max(min(2.0, len(operands) - 1), 1.5 * len(operands) - 5)
         case datapath.Lookup():
             inputs = operands[0].width
             # Four tables of six inputs and their multiplexer (MUXF7, MUXF8) are free of overhead, more are not.

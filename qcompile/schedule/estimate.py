@@ -211,7 +211,7 @@ def _rom(memory: Memory, target: Target) -> Cost:
 def _datapath(path: Datapath, target: Target) -> Cost:
     types = path.graph.types
     lut, held, blocks = 2.0, path.registers + path.latency, 0.0
-    free = _digits_in_adders(path) if target.lut_inputs >= 6 else frozenset()
+    free = _digits_in_adders(path) | _counted_products(path) if target.lut_inputs >= 6 else frozenset()
     for node in path.graph.nodes:
         if node.name in free:
             continue
@@ -241,6 +241,17 @@ def _digits_in_adders(path: Datapath) -> frozenset[str]:
             ]
             found.update(digits[:1])
     return frozenset(found)
+
+
+def _counted_products(path: Datapath) -> frozenset[str]:
+    """Products of signs that fit the LUTs that count them: three of two bits each."""
+    return frozenset(
+        node.name
+        for node in path.graph.nodes
+        if isinstance(node.op, datapath.Xnor)
+        and [type(user.op) for user in path.graph.users[node.name]] == [datapath.CountOnes]
+        and path.last_read[node.name] == path.stage_of[node.name]
+    )
 
 
 def _merged(node: Node, path: Datapath) -> bool:

@@ -19,6 +19,10 @@ def delay_ns(node: Node, operands: list[Span], result: Span, model: DelayModel) 
     if result.size == 1:
         return 0.0
     match node.op:
+        case datapath.ShiftAdd() if node.op.disjoint(operands[0], operands[1]):
+            return 0.0
+        case datapath.AddCarry():
+            return model.adder_ns(result.width)
         case datapath.ShiftAdd() | datapath.AddConstant() | datapath.Negate() | datapath.RoundEven():
             return model.adder_ns(result.width)
         case datapath.RoundSignificand():
@@ -35,7 +39,8 @@ def delay_ns(node: Node, operands: list[Span], result: Span, model: DelayModel) 
             return model.logic_ns(model.digit_levels)
         case datapath.CountOnes():
             # Six bits are two levels (in 7.3 ns with its register on ECP5, docs/timing.md); more of them a tree.
-            return model.logic_ns(model.digit_levels + 1 + 2 * max(0, ceil(log2(len(operands) / 6))))
+            levels = model.digit_levels + (len(operands) > 3)
+            return model.logic_ns(levels + 2 * max(0, ceil(log2(len(operands) / 6))))
         case datapath.Lookup():
             return model.logic_ns(max(1, ceil((operands[0].width - 4) / 2)))
     return 0.0

@@ -86,6 +86,10 @@ def _shift_adds() -> Iterator[Case]:
         for subtract in (False, True):
             left, right = shifts[(k + subtract) % len(shifts)]
             yield Case(datapath.ShiftAdd(left, right, subtract), pair)
+    # Operands without a bit in common are joined, not added.
+    for above, below in ((BIT, BIT), (Span(-3, 5), Span(0, 3)), (Span(0, 9), Span(2, 6)), (Span(-8, -2), Span(0, 200))):
+        yield Case(datapath.ShiftAdd(below.width, 0), (above, below))
+        yield Case(datapath.ShiftAdd(0, below.width + 2), (below, above))
     # Operands that share an input reach less than their spans alone would give: 3 a, 7 a, 0.
     for span in (Span(-8, 7), Span(0, 12), Span(-1000, 3)):
         yield Case(datapath.ShiftAdd(1, 0, False, span.scaled(3)), (span,), (0, 0))
@@ -128,6 +132,12 @@ CASES: dict[str, list[Case]] = {
     "input": [Case(datapath.Input(0, 0, span), (span,)) for span in SPANS],
     "constant": [Case(datapath.Constant(value), ()) for value in (0, 1, -1, 5, -128, 127, 1 << 40, -(1 << 40))],
     "shift_add": list(_shift_adds()),
+    "add_carry": [
+        Case(datapath.AddCarry(), (a, b, carry))
+        for a in (BIT, Span(0, 6), Span(5, 9), Span(3, 3), Span(0, 200), Span(0, 1 << 40))
+        for b in (BIT, Span(0, 7), Span(0, 0), Span(0, 1000))
+        for carry in BITS
+    ],
     "shift_left": [case for amount in (1, 5) for case in _unary(datapath.ShiftLeft(amount))],
     "negate": _unary(datapath.Negate()),
     "add_constant": [

@@ -55,6 +55,7 @@ LAWS: dict[str, Callable[..., Fraction]] = {
     "input": lambda op, a: Fraction(a),
     "constant": lambda op: Fraction(op.value),
     "shift_add": _shift_add,
+    "add_carry": lambda op, *terms: sum(map(Fraction, terms), Fraction(0)),
     "shift_left": lambda op, a: a * _power(op.amount),
     "negate": lambda op, a: Fraction(0) - a,
     "add_constant": lambda op, a: Fraction(a) + op.value,

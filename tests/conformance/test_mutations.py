@@ -30,6 +30,7 @@ from qcompile.numerics.span import Span
 
 FAULTS: dict[str, tuple[str, str]] = {
     "shift_add": ('"-" if n.op.subtract else "+"', '"+" if n.op.subtract else "-"'),
+    "add_carry": (">> 1", ">> 2"),
     "shift_left": ("<<< {{ n.op.amount }}", "<<< {{ n.op.amount - 1 }}"),
     "negate": ("-{{", "~{{"),
     "add_constant": ('"-" if n.op.value < 0 else "+"', '"+" if n.op.value < 0 else "-"'),

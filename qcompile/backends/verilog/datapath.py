@@ -54,6 +54,12 @@ class _Statement:
         return _declared(self.result)
 
     @property
+    def disjoint(self) -> bool:
+        """Whether the operands of a `ShiftAdd` have no bits in common."""
+        assert isinstance(self.op, datapath.ShiftAdd)
+        return self.op.disjoint(*self.spans)
+
+    @property
     def upper(self) -> Span:
         """What the sum is above the bits that pass."""
         return Span(self.result.low >> self.passing, self.result.high >> self.passing)
