@@ -12,6 +12,7 @@ from ._counter import counter
 
 _LUTS_PER_BLOCK = 64  # what a block RAM is worth: a ROM of more LUTs for each of its blocks becomes block RAM
 _BLOCK_SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))  # words, bits
+_INITIAL = 64  # words per initial block: Yosys takes time quadratic in a block's length
 
 
 def in_block_ram(words: int, width: int) -> bool:
@@ -59,7 +60,10 @@ def _rom_lines(module: str, words: Sequence[int], width: int, about: str) -> Ite
     yield f"  input  wire [{address_width - 1}:0] address,\n  output reg  [{width - 1}:0] word\n);\n"
     style = '(* rom_style = "block" *) ' if in_block_ram(len(words), width) else ""
     yield f"  {style}reg [{width - 1}:0] words [0:{len(words) - 1}];\n\n"
-    yield "  always @(posedge clk)\n    if (enable) word <= words[address];\n\n  initial begin\n"
-    for place, word in enumerate(words):
-        yield f"    words[{place}] = {width}'h{word:0{digits}x};\n"
-    yield "  end\nendmodule\n"
+    yield "  always @(posedge clk)\n    if (enable) word <= words[address];\n"
+    for start in range(0, len(words), _INITIAL):
+        yield "\n  initial begin\n"
+        for place, word in enumerate(words[start : start + _INITIAL], start):
+            yield f"    words[{place}] = {width}'h{word:0{digits}x};\n"
+        yield "  end\n"
+    yield "endmodule\n"
