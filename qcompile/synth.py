@@ -39,7 +39,7 @@ class _Cells:
     """The Yosys command of a family, and what its cells stand for; keys may hold wildcards.
 
     ``lut`` gives LUTs per cell, where a family's carry cell brings its own LUTs or a LUT memory takes several;
-    ``carry`` gives carry bits per cell, ``bram`` memory bits.
+    ``carry`` gives carry bits per cell, ``bram`` memory bits. ``library`` is read first.
     """
 
     command: str
@@ -48,9 +48,12 @@ class _Cells:
     carry: Mapping[str, int]
     bram: Mapping[str, int]
     dsp: tuple[str, ...]
+    library: tuple[str, ...] = ()
 
 
-_XILINX_LUT = {"LUT[1-6]": 1, "INV": 1, "SRL16E": 1, "SRLC16E": 1, "SRLC32E": 1}
+# Adders of three operands name cells, whose modules Yosys must know before it looks at the hierarchy.
+_XILINX_CELLS = "read_verilog -lib +/xilinx/cells_sim.v"
+_XILINX_LUT = {"LUT[1-6]": 1, "LUT6_2": 1, "INV": 1, "SRL16E": 1, "SRLC16E": 1, "SRLC32E": 1}
 _XILINX_LUT |= {"RAM32X1S": 1, "RAM64X1S": 1, "RAM32X1D": 2, "RAM64X1D": 2, "RAM128X1[SD]": 4, "RAM256X1[SD]": 8}
 _XILINX_LUT |= {"RAM32M": 4, "RAM64M": 4, "RAM32M16": 8, "RAM64M8": 8, "RAM512X1S": 8, "RAM32X16DR8": 8}
 _XILINX_BRAM = {"RAMB18E[12]": BRAM18_BITS, "RAMB36E[12]": 2 * BRAM18_BITS, "URAM288*": 16 * BRAM18_BITS}
@@ -64,6 +67,7 @@ def _xilinx(family: str) -> _Cells:
         {"CARRY4": 4, "CARRY8": 8},
         _XILINX_BRAM,
         ("DSP48*", "DSP58*"),
+        (_XILINX_CELLS,),
     )
 
 
@@ -117,7 +121,7 @@ def synth(sources: Mapping[str, str], top: str, target: Target, keep: Sequence[s
     command = f"{cells.command} -top {top}"
     held = [f"setattr -mod -set keep_hierarchy 1 {' '.join(keep)}"] if keep else []
     # The counts come from a file: what Yosys prints after ABC9 can be lost.
-    script = [f"hierarchy -check -top {top}", *held, command, "tee -q -o stat.json stat -json"]
+    script = [*cells.library, f"hierarchy -check -top {top}", *held, command, "tee -q -o stat.json stat -json"]
     counted = json.loads(run_yosys(sources, script, "stat.json"))
     modules = {name.removeprefix("\\"): module["num_cells_by_type"] for name, module in counted["modules"].items()}
     total = _flat(top, modules)
@@ -133,7 +137,7 @@ def synth(sources: Mapping[str, str], top: str, target: Target, keep: Sequence[s
 
 def prove_no_multiplier(sources: Mapping[str, str], top: str) -> None:
     """Elaborates ``top`` and looks at every cell; `MultiplierFound` names those that multiply or divide."""
-    script = [f"prep -top {top}", f"tee -q -o found.txt select -list {_MULTIPLIERS}"]
+    script = [_XILINX_CELLS, f"prep -top {top}", f"tee -q -o found.txt select -list {_MULTIPLIERS}"]
     found = run_yosys(sources, script, "found.txt").split()
     if found:
         raise MultiplierFound(f"{len(found)} cells multiply or divide: {', '.join(found[:5])}")

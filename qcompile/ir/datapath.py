@@ -116,6 +116,35 @@ class AddCarry(DatapathOp):
 
 @DATAPATH.op
 @dataclass(frozen=True)
+class AddThree(DatapathOp):
+    """Two adders in one carry chain: operands shifted left by ``shifts``, the last ``subtracted`` of them subtracted.
+
+    At most two are subtracted; ``span`` as in `ShiftAdd`.
+    """
+
+    mnemonic: ClassVar[str] = "add_three"
+    shifts: tuple[int, int, int]
+    subtracted: int = 0
+    span: Span | None = None
+
+    def result_type(self, *operands: Span) -> Span:
+        a, b, c = (x.scaled(1 << shift) for x, shift in zip(operands, self.shifts, strict=True))
+        if not 0 <= self.subtracted <= 2:
+            raise IRError(f"{self.subtracted} of three operands are subtracted")
+        reach = a + (-b if self.subtracted == 2 else b) + (-c if self.subtracted else c)
+        if self.span is None:
+            return reach
+        if not reach.holds(self.span):
+            raise IRError(f"claimed span {self.span} exceeds {reach}")
+        return self.span
+
+    def evaluate(self, *operands: int) -> int:
+        a, b, c = (x << shift for x, shift in zip(operands, self.shifts, strict=True))
+        return a + (-b if self.subtracted == 2 else b) + (-c if self.subtracted else c)
+
+
+@DATAPATH.op
+@dataclass(frozen=True)
 class ShiftLeft(DatapathOp):
     """``a << amount``: wiring."""
 

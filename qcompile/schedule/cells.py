@@ -9,6 +9,8 @@ chain, whatever it adds, and more of them for other logic.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from qcompile.ir import datapath
 from qcompile.ir.graph import Node
 from qcompile.numerics.rounding import Rounding
@@ -23,6 +25,10 @@ def luts(node: Node, operands: list[Span], result: Span, target: Target) -> floa
     """LUTs of an operation; nothing where its result is constant."""
     if result.size == 1:
         return 0.0
+    if isinstance(node.op, datapath.AddThree):
+        # Yosys looks into a CARRY4: its first two sums have a constant carry then, and become inverters.
+        inverters = 2 if node.op.subtracted == 2 and target.carry_cell == "CARRY4" else 0
+        return float(three_input_chain(node.op, operands, result).luts + inverters)
     carried = _carry_luts(node.op, operands, result)
     if carried is not None:
         sparse, every = carried
@@ -60,6 +66,39 @@ def _carry_luts(op: object, operands: list[Span], result: Span) -> tuple[int, in
         case datapath.RoundEven(amount=amount):
             return max(1, amount - 1), operands[0].width
     return None
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Where an adder of three operands is one.
+
+    Bits from ``first`` to ``shared`` have two operands at least, a LUT each; those to ``longest`` have one alone, which
+    meets the carry of the LUT below in one more; those below ``first`` are wires.
+    """
+
+    first: int
+    shared: int
+    longest: int
+
+    @property
+    def luts(self) -> int:
+        return self.shared - self.first + (self.longest > self.shared)
+
+
+def three_input_chain(op: datapath.AddThree, operands: list[Span], result: Span) -> Chain:
+    """The bits of the carry chain as `templates/verilog` builds it."""
+    negative = [k >= 3 - op.subtracted for k in range(3)]
+    lowest, second, _ = sorted(range(3), key=lambda k: op.shifts[k])
+    first = op.shifts[lowest if negative[lowest] else second]
+    first = first if first < result.width else 0
+    if op.subtracted:  # a complement has ones above its operand
+        return Chain(first, result.width, result.width)
+    ends = [
+        result.width if span.signed else min(result.width, span.width + shift)
+        for span, shift in zip(operands, op.shifts, strict=True)
+    ]
+    _, shared, longest = sorted(max(first, end) for end in ends)
+    return Chain(first, shared, longest)
 
 
 def _common_bits(op: datapath.ShiftAdd, operands: list[Span], result: Span) -> int:
@@ -100,7 +139,7 @@ def _logic_luts(op: object, operands: list[Span], result: Span) -> float:
         case datapath.Xnor():
             return 1.0
         case datapath.CountOnes():
-            return max(min(2.0, len(operands) - 1), 1.5 * len(operands) - 5)
+            return max(2.0, 1.5 * len(operands) - 5) if len(operands) > 1 else 0.0
         case datapath.Lookup():
             inputs = operands[0].width
             # Four tables of six inputs and their multiplexer (MUXF7, MUXF8) are free of overhead, more are not.

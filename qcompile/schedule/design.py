@@ -55,9 +55,9 @@ class Datapath:
 
     @property
     def adders(self) -> int:
-        return sum(
-            isinstance(n.op, datapath.ShiftAdd | datapath.AddConstant | datapath.Negate) for n in self.graph.nodes
-        )
+        """Additions of two operands; three are two of them."""
+        one = (datapath.ShiftAdd, datapath.AddConstant, datapath.Negate)
+        return sum(2 if isinstance(n.op, datapath.AddThree) else isinstance(n.op, one) for n in self.graph.nodes)
 
     def result_spans(self) -> tuple[Span, ...]:
         return tuple(self.graph.types[name] for name in self.graph.outputs)
@@ -88,7 +88,10 @@ class Memory:
 
 @dataclass(frozen=True)
 class Design:
-    """What the backends emit. ``graph`` is a hardware graph; its nodes name their ``datapaths`` and ``memories``."""
+    """What the backends emit. ``graph`` is a hardware graph; its nodes name their ``datapaths`` and ``memories``.
+
+    ``carry_cell``: the target's, for adders of three operands.
+    """
 
     name: str
     graph: Graph
@@ -96,6 +99,7 @@ class Design:
     datapaths: dict[str, Datapath]
     clock_mhz: float
     memories: dict[str, Memory] = field(default_factory=dict)
+    carry_cell: str = ""
 
     @property
     def streams(self) -> tuple[Stream, Stream]:

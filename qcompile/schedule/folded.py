@@ -21,6 +21,7 @@ from qcompile.schedule.estimate import memory_in_blocks, rom_in_blocks
 from qcompile.schedule.fold import Folding, layer_shape
 from qcompile.schedule.network import Network
 from qcompile.schedule.partition import Group
+from qcompile.schedule.three_input import fuse_adders
 from qcompile.schedule.timing import pipeline
 from qcompile.schedule.trace import folded_scan
 
@@ -282,7 +283,8 @@ def timed(net: Network, build: Builder, outputs: list[str], late: Collection[int
     """The pipelined datapath; its input lanes are ordered by stream, then by lane. ``late`` as in `pipeline`."""
     graph = build.finish(outputs)
     graph = replace(graph, nodes=tuple(sorted(graph.nodes, key=_payload_order)))
-    return pipeline(graph.verify(), net.target.delay, net.clock_mhz, late)
+    pipelined = pipeline(graph.verify(), net.target.delay, net.clock_mhz, late)
+    return fuse_adders(pipelined, net.target, net.clock_mhz, late)
 
 
 def _payload_order(node: Node) -> tuple[int, int, int]:

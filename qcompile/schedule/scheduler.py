@@ -169,7 +169,8 @@ class _Scheduler:
         result = Graph(hardware.HARDWARE, self.graph.name, tuple(net.nodes), tuple(outputs))
         latencies = {name: path.latency for name, path in net.datapaths.items()}
         balanced = balance(result, latencies)
-        return Design(self.graph.name, balanced, tuple(net.layers), net.datapaths, net.clock_mhz, net.memories)
+        layers, carry_cell = tuple(net.layers), net.target.carry_cell
+        return Design(self.graph.name, balanced, layers, net.datapaths, net.clock_mhz, net.memories, carry_cell)
 
     def input(self, group: Group) -> None:
         """The input arrives in beats of all channels, or of as many as its (folded) reader takes at once."""

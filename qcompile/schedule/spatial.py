@@ -13,6 +13,7 @@ from qcompile.numerics.span import union
 from qcompile.schedule.design import Layer
 from qcompile.schedule.network import Network
 from qcompile.schedule.partition import Group
+from qcompile.schedule.three_input import fuse_adders
 from qcompile.schedule.timing import pipeline
 
 
@@ -42,7 +43,7 @@ class SpatialLayer:
             self._refuse(found, "joins streams of different lengths", "equal shapes on both sides")
             return
         graph = self._lowered(streams, window, summed)
-        timed = pipeline(graph, net.target.delay, net.clock_mhz)
+        timed = fuse_adders(pipeline(graph, net.target.delay, net.clock_mhz), net.target, net.clock_mhz)
         net.datapaths[self.layer] = timed
         op = hardware.Pipeline(self.layer, self.layer, timed.latency, timed.result_spans())
         net.emit(group, op, tuple(streams), "datapath")

@@ -25,6 +25,8 @@ def delay_ns(node: Node, operands: list[Span], result: Span, model: DelayModel) 
             return model.adder_ns(result.width)
         case datapath.ShiftAdd() | datapath.AddConstant() | datapath.Negate() | datapath.RoundEven():
             return model.adder_ns(result.width)
+        case datapath.AddThree():
+            return model.three_input_adder_ns(result.width)
         case datapath.RoundSignificand():
             return model.adder_ns(widest) + model.logic_ns(3)
         case datapath.AtLeast() | datapath.Greater():
@@ -46,6 +48,17 @@ def delay_ns(node: Node, operands: list[Span], result: Span, model: DelayModel) 
     return 0.0
 
 
+def delays_ns(graph: Graph, model: DelayModel, late: Collection[int] = ()) -> list[float]:
+    """The delay of every node; a lane of a stream in ``late`` comes straight from block RAM."""
+    types = graph.types
+    return [
+        model.memory_ns - model.register_ns
+        if isinstance(n.op, datapath.Input) and n.op.stream in late
+        else delay_ns(n, [types[i] for i in n.inputs], types[n.name], model)
+        for n in graph.nodes
+    ]
+
+
 def pipeline(graph: Graph, model: DelayModel, clock_mhz: float, late: Collection[int] = ()) -> Datapath:
     """``graph`` with registers so that no stage exceeds the clock period (by the target's delay model).
 
@@ -56,12 +69,7 @@ def pipeline(graph: Graph, model: DelayModel, clock_mhz: float, late: Collection
     types = graph.types
     operands = [[position[i] for i in node.inputs] for node in graph.nodes]
     widths = [types[node.name].width if types[node.name].size > 1 else 0 for node in graph.nodes]
-    delays = [
-        model.memory_ns - model.register_ns
-        if isinstance(n.op, datapath.Input) and n.op.stream in late
-        else delay_ns(n, [types[i] for i in n.inputs], types[n.name], model)
-        for n in graph.nodes
-    ]
+    delays = delays_ns(graph, model, late)
     if not any(delays):
         return Datapath(graph, (0,) * len(graph.nodes), 0)
     period = max(model.budget_ns(clock_mhz), *delays)

@@ -63,8 +63,8 @@ _CYCLONE_V = DelayModel(
 )
 
 ARCHITECTURES = {
-    Family.ULTRASCALE_PLUS: Architecture(6, _BRAM18.named("RAMB18E2"), _ULTRASCALE_PLUS),
-    Family.SERIES_7: Architecture(6, _BRAM18.named("RAMB18E1"), _SERIES_7),
+    Family.ULTRASCALE_PLUS: Architecture(6, _BRAM18.named("RAMB18E2"), _ULTRASCALE_PLUS, carry_cell="CARRY8"),
+    Family.SERIES_7: Architecture(6, _BRAM18.named("RAMB18E1"), _SERIES_7, carry_cell="CARRY4"),
     Family.ECP5: Architecture(4, _BRAM18.named("EBR, DP16KD"), _ECP5),
     Family.GOWIN: Architecture(4, _BRAM18.named("BSRAM"), _GOWIN),
     Family.ICE40: Architecture(

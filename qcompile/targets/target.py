@@ -43,6 +43,10 @@ class DelayModel:
     def adder_ns(self, width: int) -> float:
         return self.route_ns + self.lut_ns + self.carry_ns_per_bit * width
 
+    def three_input_adder_ns(self, width: int) -> float:
+        """A row of LUTs hands its carries to the next bit's, by routing, before the carry chain begins."""
+        return self.logic_ns() + self.adder_ns(width)
+
     def budget_ns(self, clock_mhz: float) -> float:
         """What one stage may spend between its registers at ``clock_mhz``."""
         return 1000 / clock_mhz - self.register_ns
@@ -66,12 +70,17 @@ class MemoryBlock:
 
 @dataclass(frozen=True)
 class Architecture:
-    """What all parts of a family share. ``caution``: why figures of this family are rougher than others."""
+    """What all parts of a family share. ``caution``: why figures of this family are rougher than others.
+
+    ``carry_cell``: the carry chain whose LUTs have two outputs, so that one row of them adds three operands; "" where
+    no LUT does.
+    """
 
     lut_inputs: int
     memory: MemoryBlock
     delay: DelayModel
     caution: str = ""
+    carry_cell: str = ""
 
 
 @dataclass(frozen=True)
@@ -130,6 +139,10 @@ class Target:
     @property
     def delay(self) -> DelayModel:
         return self.architecture.delay
+
+    @property
+    def carry_cell(self) -> str:
+        return self.architecture.carry_cell
 
     @property
     def bram18(self) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from datapath_cases import Case, evaluate
 
-from qcompile.backends.verilog import render_datapath
+from qcompile.backends.verilog import render_datapath, render_three_input_adder
 from qcompile.ir import datapath
 from qcompile.ir.graph import Graph, Node
 from qcompile.ir.hardware import Stream
@@ -18,6 +18,7 @@ from qcompile.verify.vectors import pack, unpack
 from qcompile.verify.verilator import build
 
 STAGES = 3
+ADDER = "cases_add_three"
 
 # Both circuits see the same beats; the combinational result waits as long as the other one takes.
 TOP = """
@@ -103,8 +104,9 @@ def rendered(graph: Graph) -> dict[str, str]:
     plain = Datapath(graph, (0,) * len(graph.nodes), 0)
     staged = Datapath(graph, tuple(stages), STAGES)
     return {
-        "cases_plain.v": render_datapath("cases_plain", plain, "All cases."),
-        "cases_staged.v": render_datapath("cases_staged", staged, "All cases, operands and results registered."),
+        "cases_plain.v": render_datapath("cases_plain", plain, "All cases.", ADDER),
+        "cases_staged.v": render_datapath("cases_staged", staged, "All cases, operands and results registered.", ADDER),
+        f"{ADDER}.v": render_three_input_adder(ADDER, "CARRY8"),
     }
 
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
+from itertools import permutations, product
 from math import prod
 
 from qcompile.ir import datapath
@@ -97,6 +97,21 @@ def _shift_adds() -> Iterator[Case]:
         yield Case(datapath.ShiftAdd(0, 0, True, Span(0, 0)), (span,), (0, 0))
 
 
+def _add_threes() -> Iterator[Case]:
+    """Operands of all signs; low bits that pass, that do not because they are subtracted, and none; long and short."""
+    shifts = ((0, 0, 0), (3, 0, 1), (0, 2, 5), (4, 4, 0), (1, 3, 2))
+    for k, (a, b) in enumerate(_pairs()):
+        yield Case(datapath.AddThree(shifts[k % 5], k % 3), (a, b, SPANS[(k + 3) % len(SPANS)]))
+    for order in permutations((0, 2, 9)):
+        for subtracted in range(3):
+            yield Case(datapath.AddThree(order, subtracted), (Span(0, 3), Span(0, 12), Span(0, 200)))
+    # Operands that share inputs: a + 2 a - a, 5 a - b; and operands that end early.
+    for span in (Span(-8, 7), Span(0, 12)):
+        yield Case(datapath.AddThree((0, 1, 0), 1, span.scaled(2)), (span,), (0, 0, 0))
+        yield Case(datapath.AddThree((2, 0, 0), 1, span.scaled(5) + Span(-3, 0)), (span, Span(0, 3)), (0, 0, 1))
+        yield Case(datapath.AddThree((4, 4, 0), 0), (span, Span(-1, 0), Span(0, 1)))
+
+
 def _constants_around(span: Span) -> tuple[int, ...]:
     """Below, at and above both ends, and inside."""
     inside = (span.low + span.high) // 2
@@ -138,6 +153,7 @@ CASES: dict[str, list[Case]] = {
         for b in (BIT, Span(0, 7), Span(0, 0), Span(0, 1000))
         for carry in BITS
     ],
+    "add_three": list(_add_threes()),
     "shift_left": [case for amount in (1, 5) for case in _unary(datapath.ShiftLeft(amount))],
     "negate": _unary(datapath.Negate()),
     "add_constant": [

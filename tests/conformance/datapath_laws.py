@@ -19,6 +19,12 @@ def _shift_add(op: Any, a: int, b: int) -> Fraction:
     return a * _power(op.left_shift) + sign * b * _power(op.right_shift)
 
 
+def _add_three(op: Any, *operands: int) -> Fraction:
+    signs = {0: (1, 1, 1), 1: (1, 1, -1), 2: (1, -1, -1)}[op.subtracted]
+    terms = zip(signs, operands, op.shifts, strict=True)
+    return sum((sign * x * _power(shift) for sign, x, shift in terms), Fraction(0))
+
+
 def _lookup(op: Any, a: int) -> Fraction:
     entries = dict(enumerate(op.table.values.tolist(), start=op.low))
     return Fraction(entries[a])
@@ -56,6 +62,7 @@ LAWS: dict[str, Callable[..., Fraction]] = {
     "constant": lambda op: Fraction(op.value),
     "shift_add": _shift_add,
     "add_carry": lambda op, *terms: sum(map(Fraction, terms), Fraction(0)),
+    "add_three": _add_three,
     "shift_left": lambda op, a: a * _power(op.amount),
     "negate": lambda op, a: Fraction(0) - a,
     "add_constant": lambda op, a: Fraction(a) + op.value,

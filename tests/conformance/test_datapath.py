@@ -11,12 +11,12 @@ from datapath_laws import LAWS
 
 from qcompile import templates
 from qcompile.ir.array import Array
-from qcompile.ir.datapath import DATAPATH, CountOnes, Extend, Lookup, RoundEven, Select, ShiftAdd
+from qcompile.ir.datapath import DATAPATH, AddThree, CountOnes, Extend, Lookup, RoundEven, Select, ShiftAdd
 from qcompile.ir.graph import IRError
 from qcompile.numerics.span import Span
 
 EVERY_CASE = [case for cases in CASES.values() for case in cases]
-HELPERS = {"shifted", "passing_sum", "half", "by_binade"}
+HELPERS = {"shifted", "passing_sum", "aligned", "half", "by_binade"}
 """Macros that other macros use."""
 
 
@@ -89,6 +89,8 @@ def test_the_verilog_of_the_cases_has_registers_only_where_there_are_stages() ->
         (Lookup(Array([1, 2]), 0), [Span(0, 2)], "a table from 0 with 2 entries for 0..2"),
         (Lookup(Array([1, 2]), 1), [Span(0, 1)], "a table from 1 with 2 entries for 0..1"),
         (ShiftAdd(0, 0, span=Span(0, 15)), [Span(0, 7), Span(0, 7)], "claimed span 0..15 exceeds 0..14"),
+        (AddThree((0, 0, 1), span=Span(0, 5)), [Span(0, 1)] * 3, "claimed span 0..5 exceeds 0..4"),
+        (AddThree((0, 0, 0), 3), [Span(0, 1)] * 3, "3 of three operands are subtracted"),
     ],
 )
 def test_operands_that_do_not_fit_are_refused(op: object, operands: list[Span], message: str) -> None:

@@ -31,6 +31,7 @@ from qcompile.numerics.span import Span
 FAULTS: dict[str, tuple[str, str]] = {
     "shift_add": ('"-" if n.op.subtract else "+"', '"+" if n.op.subtract else "-"'),
     "add_carry": (">> 1", ">> 2"),
+    "add_three": ("n.op.shifts[loop.index0] - first", "n.op.shifts[loop.index0]"),
     "shift_left": ("<<< {{ n.op.amount }}", "<<< {{ n.op.amount - 1 }}"),
     "negate": ("-{{", "~{{"),
     "add_constant": ('"-" if n.op.value < 0 else "+"', '"+" if n.op.value < 0 else "-"'),
@@ -58,7 +59,8 @@ UNUSED = "constant"
 
 def with_faults(monkeypatch: pytest.MonkeyPatch, *mnemonics: str) -> None:
     """Rendering uses templates in which these macros are wrong."""
-    sources = {name: (templates.path() / name).read_text() for name in ("verilog/ops.v.j2", "verilog/datapath.v.j2")}
+    names = ("verilog/ops.v.j2", "verilog/datapath.v.j2", "verilog/add_three.v.j2")
+    sources = {name: (templates.path() / name).read_text() for name in names}
     lines = sources["verilog/ops.v.j2"].split("{% macro ")
     for mnemonic in mnemonics:
         right, wrong = FAULTS[mnemonic]

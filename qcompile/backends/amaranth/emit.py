@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import qcompile_hdl as hdl
 from qcompile.backends.amaranth.layers import Core, LayerModule, datapath_module
 from qcompile.backends.amaranth.pins import Pins
-from qcompile.backends.verilog import render_datapath
-from qcompile.ir import hardware
+from qcompile.backends.verilog import render_datapath, render_three_input_adder
+from qcompile.ir import datapath, hardware
 from qcompile.ir.graph import Node
 from qcompile.schedule.design import Design, Layer
 
@@ -58,12 +58,15 @@ def emit(design: Design, name: str, pins: Pins = _AXI_STREAM, fingerprint: int =
     for layer, elaborated in modules.items():
         for module, text in elaborated.roms.items():
             files[f"{module}.v"] = f"// Memory of layer {layer}.\n{text}"
+    adder = f"{name}_add_three"
     for part, path in design.datapaths.items():
         layer = next(layer for layer in about if part in (layer, f"{layer}_partial", f"{layer}_finish"))
         module = datapath_module(name, part)
         files[f"{module}.v"] = render_datapath(
-            module, path, f"{_ROLES[part[len(layer) :]]} of layer {layer}.\n{about[layer]}"
+            module, path, f"{_ROLES[part[len(layer) :]]} of layer {layer}.\n{about[layer]}", adder
         )
+    if any(isinstance(n.op, datapath.AddThree) for path in design.datapaths.values() for n in path.graph.nodes):
+        files[f"{adder}.v"] = render_three_input_adder(adder, design.carry_cell)
     return Rtl(name, files, -(-source.width // 8) * 8, -(-sink.width // 8) * 8, source.beats, sink.beats, pins)
 
 

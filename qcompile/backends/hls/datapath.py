@@ -96,6 +96,9 @@ def intermediate(op: datapath.DatapathOp, spans: Sequence[Span], result: Span) -
     match op:
         case datapath.ShiftAdd(left_shift=left, right_shift=right):
             return union([result, spans[0].scaled(1 << left), spans[1].scaled(1 << right)])
+        case datapath.AddThree(shifts=shifts, subtracted=subtracted):
+            a, b, c = (span.scaled(1 << shift) for span, shift in zip(spans, shifts, strict=True))
+            return union([result, a, b, c, a + (-b if subtracted == 2 else b)])
         case datapath.RoundEven(amount=amount):
             return union([spans[0], spans[0] + Span(0, 1 << amount), Span(0, 1 << amount)])
         case datapath.RoundSignificand():

@@ -9,6 +9,7 @@ from qcompile.backends.linear_forms import linear_forms
 from qcompile.ir import datapath
 from qcompile.ir.graph import Node
 from qcompile.numerics.span import Span
+from qcompile.schedule.cells import Chain, three_input_chain
 from qcompile.schedule.design import Datapath
 from qcompile.templates import render
 
@@ -44,6 +45,7 @@ class _Statement:
     passing: int
     low: int
     high: int
+    chain: Chain | None = None
 
     @property
     def mnemonic(self) -> str:
@@ -136,13 +138,23 @@ def _declared(span: Span) -> str:
     return ("signed " if span.signed else "") + bits
 
 
-def render_datapath(name: str, path: Datapath, about: str) -> str:
+_CARRY_BITS = {"CARRY8": 8, "CARRY4": 4}
+
+
+def render_three_input_adder(name: str, carry_cell: str) -> str:
+    """Verilog-2005 of module ``name``, the adder of three operands on a family's carry chain."""
+    return render("verilog/add_three.v.j2", name=name, cell=carry_cell, bits=_CARRY_BITS[carry_cell])
+
+
+def render_datapath(name: str, path: Datapath, about: str, adder: str = "") -> str:
     """Verilog-2005 of ``path`` as module ``name``; ``about`` says in the head what it implements.
+
+    ``adder`` is the module of `render_three_input_adder`, for paths that have such.
 
     Ports: ``clk``, ``enable`` (registers hold while 0), ``x`` (operand streams side by side, lane 0 lowest),
     ``y``. The result for an operand taken in one enabled cycle is at ``y`` after ``latency`` enabled cycles.
     """
-    return _Renderer(path).render(name, about)
+    return _Renderer(path).render(name, about, adder)
 
 
 class _Renderer:
@@ -151,7 +163,7 @@ class _Renderer:
         self.types: dict[str, Span] = dict(path.graph.types)
         self.forms = linear_forms(path.graph)
 
-    def render(self, name: str, about: str) -> str:
+    def render(self, name: str, about: str, adder: str) -> str:
         graph, latency = self.path.graph, self.path.latency
         lanes = [(n.name, self.types[n.name]) for n in graph.nodes if isinstance(n.op, datapath.Input)]
         offsets, place = {}, 0
@@ -173,6 +185,7 @@ class _Renderer:
             registers=self._registers(used),
             tables=[s for stage in statements for s in stage if isinstance(s.op, datapath.Lookup)],
             literal=_literal,
+            adder=adder,
             outputs=self._outputs(),
         )
 
@@ -201,11 +214,15 @@ class _Renderer:
         spans = tuple(self.types[name] for name in node.inputs)
         result = self.types[node.name]
         signed = any(s.signed for s in spans) or (isinstance(op, _ARITHMETIC) and result.signed)
+        chain = three_input_chain(op, list(spans), result) if isinstance(op, datapath.AddThree) else None
         low = offsets.get(node.name, 0)
         return _Statement(
             name=node.name,
             op=op,
-            inputs=tuple(self._reference(name, stage, signed) for name in node.inputs),
+            inputs=tuple(
+                self._reference(name, stage, span.signed if chain else signed)
+                for name, span in zip(node.inputs, spans, strict=True)
+            ),
             signed=signed,
             spans=spans,
             result=result,
@@ -215,6 +232,7 @@ class _Renderer:
             passing=self._passing(node, result),
             low=low,
             high=low + result.width - 1,
+            chain=chain,
         )
 
     def _passing(self, node: Node, result: Span) -> int:
