@@ -368,6 +368,23 @@ class Xnor(DatapathOp):
 
 @DATAPATH.op
 @dataclass(frozen=True)
+class Bit(DatapathOp):
+    """Bit ``index`` of ``a`` in two's complement: wiring."""
+
+    mnemonic: ClassVar[str] = "bit"
+    index: int
+
+    def result_type(self, *operands: Span) -> Span:
+        (x,) = operands
+        first, last = x.low >> self.index, x.high >> self.index
+        return Span(first & 1, first & 1) if first == last else Span(0, 1)
+
+    def evaluate(self, *operands: int) -> int:
+        return operands[0] >> self.index & 1
+
+
+@DATAPATH.op
+@dataclass(frozen=True)
 class BoothDigit(DatapathOp):
     """One radix-4 digit of a weight, ``d = -2 high + middle + low``, times ``a``; less 1 where d is negative.
 
@@ -389,6 +406,31 @@ class BoothDigit(DatapathOp):
         a, high, middle, low = operands
         digit = -2 * high + middle + low
         return digit * a - (digit < 0)
+
+
+@DATAPATH.op
+@dataclass(frozen=True)
+class SignedShift(DatapathOp):
+    """A signed power of two, or 0, times ``a``: a barrel shifter; less 1 where it is negative, as in `BoothDigit`.
+
+    Operands a, negative, present (0: the power is 0), and the bits of the exponent, the lowest first.
+    """
+
+    mnemonic: ClassVar[str] = "signed_shift"
+
+    def result_type(self, *operands: Span) -> Span:
+        a, *bits = operands
+        if len(bits) < 2 or not all(Span(0, 1).holds(bit) for bit in bits):
+            raise IRError("needs a sign, a flag, and bits of an exponent")
+        least = sum(bit.low << k for k, bit in enumerate(bits[2:]))
+        most = sum(bit.high << k for k, bit in enumerate(bits[2:]))
+        reach = [x << e if present else 0 for x in _ends(a) for e in (least, most) for present in _ends(bits[1])]
+        return Span.of(~x if negative else x for x in reach for negative in _ends(bits[0]))
+
+    def evaluate(self, *operands: int) -> int:
+        a, negative, present, *bits = operands
+        shifted = a << sum(bit << k for k, bit in enumerate(bits)) if present else 0
+        return ~shifted if negative else shifted
 
 
 @DATAPATH.op

@@ -8,21 +8,22 @@ from qcompile.ir import datapath
 from qcompile.lower.build import Builder
 from qcompile.numerics.span import Span
 
-_LEAF = 3  # bits that one small table counts: with the products of signs that they are, six inputs
 
+def popcount(build: Builder, bits: Sequence[str], together: int = 3) -> str:
+    """Any bits: small tables, and adders that count one more bit each.
 
-def popcount(build: Builder, bits: Sequence[str]) -> str:
-    """Any bits: tables of three, and adders that count one more bit each, about 4/3 LUTs a product of signs."""
+    A table counts ``together`` bits: as many as have six inputs, with what forms them. 4/3 LUTs a product of signs.
+    """
     if not bits:
         return build.add("constant_", datapath.Constant(0))
-    if len(bits) <= _LEAF:
+    if len(bits) <= together:
         return bits[0] if len(bits) == 1 else build.add("count_", datapath.CountOnes(), *bits)
     carry, *rest = bits
-    whole = _LEAF
+    whole = together
     while 2 * whole + 1 < len(rest):
         whole = 2 * whole + 1
     left = min(whole, len(rest) - 1)
-    counts = popcount(build, rest[:left]), popcount(build, rest[left:])
+    counts = popcount(build, rest[:left], together), popcount(build, rest[left:], together)
     return build.add("count_", datapath.AddCarry(), *counts, carry)
 
 

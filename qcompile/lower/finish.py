@@ -12,7 +12,7 @@ from qcompile.ir import datapath, integer
 from qcompile.ir.array import Array
 from qcompile.lower.build import Builder
 from qcompile.lower.counting import count_steps
-from qcompile.lower.folded import Words
+from qcompile.lower.words import Words
 from qcompile.numerics.rounding import Rounding
 from qcompile.numerics.span import Span
 

@@ -1,14 +1,13 @@
-"""Datapaths of folded engines: products with weights from ROM, and requantization with parameters from ROM.
+"""Datapaths of folded engines: sums of products with weights from ROM.
 
-Weights are radix-4 signed digits (`BoothDigit`), or single bits where they and the activations are binary
-(`Xnor`). Both leave out a term that depends on the weights alone; it is summed here, per output channel, and
-handed to the requantization, which adds a constant anyway.
+A layer's weights take one of several forms (`FORMS`), whichever costs least: radix-4 digits (`BoothDigit`), bit planes,
+signed powers of two (`SignedShift`). All leave out a term that depends on the weights alone; it is summed here, per
+output channel, and handed to the requantization, which adds a constant anyway.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,40 +15,41 @@ import numpy.typing as npt
 
 from qcompile.ir import datapath
 from qcompile.lower.build import Builder
-from qcompile.lower.counting import popcount
+from qcompile.lower.planes import plane_products
+from qcompile.lower.words import Words
 from qcompile.numerics.span import Span
 
-BIT = Span(0, 1)
+Weights = npt.NDArray[np.int64]
+Form = Callable[[Builder, Sequence[str], Weights, str, Words], tuple[str, Weights]]
+"""Of one result: (build, lanes, weights [words, lanes], label of fields, ROM) to the sum's node and its deficits."""
+
+_MOST_PLANES = 12  # pairs of a bit of the operand and one of the magnitude: more never pay
+_MOST_POWERS = 2  # of a weight
 
 
-@dataclass
-class Words:
-    """ROM words under construction: fields of some bits, the first lowest; one value per word and field."""
-
-    count: int
-    width: int = 0
-    values: list[int] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.values = [0] * self.count
-
-    def add(self, column: Sequence[int], width: int) -> None:
-        """One more field: ``column`` has a two's complement value of ``width`` bits for every word."""
-        mask = (1 << width) - 1
-        for k, value in enumerate(column):
-            self.values[k] |= (int(value) & mask) << self.width
-        self.width += width
-
-
-def weight_bits(weights: npt.NDArray[np.int64]) -> int:
+def weight_bits(weights: Weights) -> int:
     """Two's complement width that holds all weights; 1 stands for -1/+1, and for nothing else."""
     if set(np.unique(weights).tolist()) <= {-1, 1}:
         return 1
     return max(2, Span(min(int(weights.min()), -1), max(int(weights.max()), 0)).width)
 
 
+def forms(x: Sequence[Span], weights: Weights) -> dict[str, Form]:
+    """The forms that the weights can take beside operands ``x``, by name."""
+    planes = max(span.width for span in x) * int(np.abs(weights).max()).bit_length()
+    if planes == 1 and weight_bits(weights) == 1:
+        return {"signs": plane_products}
+    found: dict[str, Form] = {"digits": _digit_products}
+    if planes <= _MOST_PLANES:
+        found["bit planes"] = plane_products
+    powers = {w: len(_powers(w)) for w in np.unique(weights).tolist()}
+    if max(powers.values()) <= _MOST_POWERS and max(map(abs, powers)) > 2:
+        found["powers of two"] = _power_products
+    return found
+
+
 def products(
-    build: Builder, x: Sequence[str], weights: npt.NDArray[np.int64], words: Words
+    build: Builder, x: Sequence[str], weights: Weights, words: Words, form: Form
 ) -> tuple[list[str], npt.NDArray[np.int64]]:
     """Partial sums of one beat, and what each of their values lacks.
 
@@ -57,72 +57,81 @@ def products(
     lanes is the value of the returned node plus the returned deficit [words, results]. The weights' fields
     are added to ``words`` and read through input lanes of stream 1.
     """
-    _, results, lanes = weights.shape
-    bits = weight_bits(weights)
-    binary = bits == 1 and all(build.spans[name] == BIT for name in x)
-    nodes: list[str] = []
-    deficits = np.zeros(weights.shape[:2], np.int64)
-    for result in range(results):
-        column = weights[:, result]
-        if binary:
-            nodes.append(_xnor(build, x, column, result, words))
-            deficits[:, result] = -(column < 0).sum(axis=1)  # xnor counts a -1 that meets a 0 as 1
-            continue
-        terms: list[str] = []
-        for lane in range(lanes):
-            terms.append(_booth(build, x[lane], column[:, lane], bits, f"{result}_{lane}", words))
-        deficits[:, result] = _complements(column, bits).sum(axis=1)
-        nodes.append(_tree(build, terms))
-    return nodes, deficits
+    results = [form(build, x, weights[:, result], str(result), words) for result in range(weights.shape[1])]
+    return [node for node, _ in results], np.stack([deficit for _, deficit in results], axis=1)
 
 
-def _bit(build: Builder, name: str, column: npt.NDArray[np.int64], words: Words) -> str:
-    """A weight bit as an input lane (a constant where all words agree)."""
-    values = set(np.unique(column).tolist())
-    if len(values) == 1:
-        return build.add("constant_", datapath.Constant(values.pop()))
-    lane = build.add(name, datapath.Input(1, words.width, BIT))
-    words.add(column.tolist(), 1)
-    return lane
+# Radix-4 digits ------------------------------------------------------------------------------------------
 
 
-def _xnor(build: Builder, x: Sequence[str], column: npt.NDArray[np.int64], result: int, words: Words) -> str:
-    equal = [
-        build.add("same_", datapath.Xnor(), x[lane], _bit(build, f"w{result}_{lane}", (column[:, lane] > 0) * 1, words))
-        for lane in range(len(x))
-    ]
-    return popcount(build, equal)
+def _digit_products(
+    build: Builder, x: Sequence[str], column: Weights, label: str, words: Words
+) -> tuple[str, Weights]:
+    terms: list[str] = []
+    deficit = np.zeros(len(column), np.int64)
+    for lane, name in enumerate(x):
+        total = ""
+        for place, bits in enumerate(_digits(column[:, lane])):
+            high, middle, low = bits
+            deficit += ((-2 * high + middle + low) < 0) * 4**place
+            operands = [
+                words.bit(build, f"w{label}_{lane}_{part}{place}", bit) for part, bit in zip("hml", bits, strict=True)
+            ]
+            term = build.add("term_", datapath.BoothDigit(), name, *operands)
+            total = build.add("sum_", datapath.ShiftAdd(0, 2 * place), total, term) if total else term
+        terms.append(total)
+    return _tree(build, terms), deficit
 
 
-def _booth(build: Builder, x: str, column: npt.NDArray[np.int64], bits: int, label: str, words: Words) -> str:
-    """``weight * x`` without the deficit: one digit, or the sum of several."""
-    total = ""
-    for place, (high, middle, low) in enumerate(_digits(column, bits)):
-        operands = [
-            _bit(build, f"w{label}_{name}{place}", part, words)
-            for name, part in (("h", high), ("m", middle), ("l", low))
-        ]
-        term = build.add("term_", datapath.BoothDigit(), x, *operands)
-        total = term if not total else build.add("sum_", datapath.ShiftAdd(0, 2 * place), total, term)
-    return total
-
-
-def _digits(column: npt.NDArray[np.int64], bits: int) -> list[tuple[Any, Any, Any]]:
+def _digits(column: Weights) -> list[tuple[Any, Any, Any]]:
     """Radix-4 digits, lowest first, as (high, middle, low) bits of weight -2, 1, 1."""
-    if bits == 1:
-        return [((column < 0) * 1, np.ones_like(column), np.zeros_like(column))]
-    if set(np.unique(column).tolist()) <= {-1, 0, 1}:
-        return [((column < 0) * 1, (column != 0) * 1, np.zeros_like(column))]
+    magnitude = np.abs(column)
+    if magnitude.max() <= 2:
+        negative = column < 0
+        return [(negative * 1, np.where(negative, magnitude == 1, column > 0) * 1, (column == 2) * 1)]
+    bits = weight_bits(column)
     spread = [(column >> k) & 1 for k in range(bits + bits % 2)]
     return [(spread[k + 1], spread[k], spread[k - 1] if k else np.zeros_like(column)) for k in range(0, len(spread), 2)]
 
 
-def _complements(column: npt.NDArray[np.int64], bits: int) -> npt.NDArray[np.int64]:
-    """What the digits of each weight lack: ``4**place`` for every negative digit."""
-    total = np.zeros_like(column)
-    for place, (high, middle, low) in enumerate(_digits(column, bits)):
-        total += ((-2 * high + middle + low) < 0) * 4**place
-    return total
+# Powers of two -------------------------------------------------------------------------------------------
+
+
+def _power_products(
+    build: Builder, x: Sequence[str], column: Weights, label: str, words: Words
+) -> tuple[str, Weights]:
+    terms: list[str] = []
+    deficit = np.zeros(len(column), np.int64)
+    for lane, name in enumerate(x):
+        powers = [_powers(w) for w in column[:, lane].tolist()]
+        for rank in range(max(map(len, powers))):
+            held = [p[rank] if rank < len(p) else None for p in powers]
+            least = min(p[1] for p in held if p is not None)
+            negative = np.array([p is not None and p[0] < 0 for p in held]) * 1
+            shifts = np.array([0 if p is None else p[1] - least for p in held])
+            fields = [negative, np.array([p is not None for p in held]) * 1]
+            fields += [(shifts >> k) & 1 for k in range(int(shifts.max()).bit_length())]
+            operands = [words.bit(build, f"w{label}_{lane}_{rank}_{k}", field) for k, field in enumerate(fields)]
+            term = build.add("term_", datapath.SignedShift(), name, *operands)
+            terms.append(build.add("term_", datapath.ShiftLeft(least), term) if least else term)
+            deficit += negative << least
+    if not terms:
+        return build.add("constant_", datapath.Constant(0)), deficit
+    return _tree(build, terms), deficit
+
+
+def _powers(weight: int) -> list[tuple[int, int]]:
+    """The fewest signed powers of two that give ``weight``, as (sign, exponent), the largest first."""
+    found: list[tuple[int, int]] = []
+    exponent = 0
+    while weight:
+        if weight & 1:
+            sign = 2 - (weight & 3)
+            found.append((sign, exponent))
+            weight -= sign
+        weight >>= 1
+        exponent += 1
+    return found[::-1]
 
 
 def _tree(build: Builder, terms: list[str]) -> str:

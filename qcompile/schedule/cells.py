@@ -132,12 +132,13 @@ def _logic_luts(op: object, operands: list[Span], result: Span) -> float:
         case datapath.AtLeast(value=value):
             bits = operands[0].width - ((value & -value).bit_length() - 1 if value else operands[0].width - 1)
             return 1.0 if bits <= 6 else bits / 3
-        case datapath.Select() if result.width == 1:
-            return 0.4  # a LUT of six inputs chooses among four bits
         case datapath.Select() | datapath.BoothDigit():
             return float(result.width)
         case datapath.Xnor():
-            return 1.0
+            return float(min(span.size for span in operands) > 1)
+        case datapath.SignedShift():
+            # A LUT chooses among four shifts; the sign and the flag mostly have room in that of an adder behind.
+            return result.width * (2.0 ** max(0, len(operands) - 5) + 0.1)
         case datapath.CountOnes():
             return max(2.0, 1.5 * len(operands) - 5) if len(operands) > 1 else 0.0
         case datapath.Lookup():

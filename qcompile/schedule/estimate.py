@@ -8,7 +8,7 @@ from math import ceil, prod
 from qcompile.ir import datapath, hardware
 from qcompile.ir.graph import Node
 from qcompile.schedule.cells import luts
-from qcompile.schedule.design import Datapath, Design, Memory
+from qcompile.schedule.design import Datapath, Design
 from qcompile.schedule.trace import folded_scan, reorder_scan, window_scan
 from qcompile.targets import BRAM18_BITS, Family, Target
 from qcompile_hdl.fifo import StreamFifo
@@ -16,6 +16,7 @@ from qcompile_hdl.rom import in_block_ram
 from qcompile_hdl.window_scan import WindowScan
 
 _BLOCK_COST = 129  # LUTs that memory_libmap sets a block RAM equal to (techlibs/xilinx/brams_xcu.txt)
+_BLOCK_WORTH = 64  # LUTs for which a block RAM is spent on a ROM (`qcompile_hdl.rom`)
 _MERGED = {6: 0.1, 4: 0.5}  # more LUTs where two adders become a sum of three, by the LUT's inputs
 _ROM_BITS = 1 << 14  # a registered table of at least that becomes block RAM
 _LARGE_ROM = 128  # words; Yosys makes block RAM of ROMs of 320 words of 9 bits on ECP5, iCE40 and Gowin
@@ -180,8 +181,7 @@ def _reorder(op: hardware.Reorder, width: int, target: Target) -> Cost:
     scan = reorder_scan(op)
     bits = scan.memory_words.bit_length()
     entry = sum(max(column).bit_length() for column in (scan.places, scan.newly, scan.freed))
-    words = tuple(range(scan.period))
-    rom = _rom(Memory(entry, words), target) if entry and scan.period > 1 else Cost()
+    rom = _rom(scan.period, entry, target) if entry and scan.period > 1 else Cost()
     return _memory(scan.memory_words, width, target) + rom + Cost(lut=8.0 * bits, ff=5 * bits)
 
 
@@ -194,24 +194,29 @@ def _engine(design: Design, op: hardware.FoldedEngine, operands: list[hardware.S
         cost += Cost(lut=per_bit * bits, ff=bits, adders=len(op.accumulators))
     for name in (op.weights, op.parameters):
         if name is not None:
-            cost += _rom(design.memories[name], target)
+            cost += _rom(len(design.memories[name].words), design.memories[name].width, target)
     if op.repeats > 1:
         width = sum(x.width for x in operands)
         cost += _memory(op.vector, width, target)
     return cost + Cost(lut=50, ff=60)
 
 
-def _rom(memory: Memory, target: Target) -> Cost:
-    depth = len(memory.words)
-    if not rom_in_blocks(depth, memory.width, target):
-        return Cost(lut=memory.width * max(1.0, 1.2 * depth / 64), ff=memory.width)
-    return Cost(bram18=_bram18(depth, memory.width, target))
+def weighed(path: Datapath, depth: int, width: int, count: int, target: Target) -> float:
+    """LUTs of one of ``count`` equal paths and of its part of their ROM, whose blocks count as LUTs too."""
+    rom = _rom(depth, width * count, target)
+    return _datapath(path, target).lut + (rom.lut + _BLOCK_WORTH * rom.bram18) / count
+
+
+def _rom(depth: int, width: int, target: Target) -> Cost:
+    if not rom_in_blocks(depth, width, target):
+        return Cost(lut=width * max(1.0, 1.2 * depth / 64), ff=width)
+    return Cost(bram18=_bram18(depth, width, target))
 
 
 def _datapath(path: Datapath, target: Target) -> Cost:
     types = path.graph.types
     lut, held, blocks = 2.0, path.registers + path.latency, 0.0
-    free = _digits_in_adders(path) | _counted_products(path) if target.lut_inputs >= 6 else frozenset()
+    free = _digits_in_adders(path) | _absorbed(path) if target.lut_inputs >= 6 else frozenset()
     for node in path.graph.nodes:
         if node.name in free:
             continue
@@ -243,15 +248,21 @@ def _digits_in_adders(path: Datapath) -> frozenset[str]:
     return frozenset(found)
 
 
-def _counted_products(path: Datapath) -> frozenset[str]:
-    """Products of signs that fit the LUTs that count them: three of two bits each."""
-    return frozenset(
-        node.name
-        for node in path.graph.nodes
-        if isinstance(node.op, datapath.Xnor)
-        and [type(user.op) for user in path.graph.users[node.name]] == [datapath.CountOnes]
-        and path.last_read[node.name] == path.stage_of[node.name]
-    )
+def _absorbed(path: Datapath) -> frozenset[str]:
+    """Bits that fit the LUTs of what reads them: products that are counted, signs of a product that is held back."""
+    found: set[str] = set()
+    for node in path.graph.nodes:
+        readers = {type(user.op) for user in path.graph.users[node.name]}
+        match node.op:
+            case datapath.Xnor() if readers <= {datapath.CountOnes, datapath.Select}:
+                taken = True
+            case datapath.Select() if path.graph.types[node.name].width == 1:
+                taken = readers == {datapath.CountOnes}
+            case _:
+                continue
+        if taken and readers and path.last_read[node.name] == path.stage_of[node.name]:
+            found.add(node.name)
+    return frozenset(found)
 
 
 def _merged(node: Node, path: Datapath) -> bool:

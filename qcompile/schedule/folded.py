@@ -14,10 +14,11 @@ from qcompile.ir.graph import Graph, Node
 from qcompile.ir.window import Window
 from qcompile.lower.build import Builder, Effort, Term
 from qcompile.lower.finish import FINISHING, Finish, finishes
-from qcompile.lower.folded import Words, accumulator_spans, products
+from qcompile.lower.folded import Form, accumulator_spans, forms, products
+from qcompile.lower.words import Words
 from qcompile.numerics.span import Span, union
 from qcompile.schedule.design import Datapath, Memory
-from qcompile.schedule.estimate import memory_in_blocks, rom_in_blocks
+from qcompile.schedule.estimate import memory_in_blocks, rom_in_blocks, weighed
 from qcompile.schedule.fold import Folding, layer_shape
 from qcompile.schedule.network import Network
 from qcompile.schedule.partition import Group
@@ -57,6 +58,7 @@ class FoldedLayer:
         self.layer = layer
         self.shape = layer_shape(net.graph, group)
         self.folding = folding
+        self.form = ""  # of its weights, where it has any
 
     def build(self) -> None:
         op = self.group.anchor.op
@@ -113,7 +115,7 @@ class FoldedLayer:
         lanes = self.net.streams[stream].lanes
         build, x = self._inputs(lanes)
         words = Words(len(weights))
-        nodes, deficits = products(build, x, weights, words)
+        nodes, deficits = products(build, x, weights, words, self._form(lanes, weights))
         spans = accumulator_spans(lanes, weights, deficits, vector)
         # Every word's deficit is known; the sum over a vector's words is the channel's.
         per_channel = deficits.reshape(repeats, vector, -1).sum(axis=1).ravel().tolist()
@@ -130,9 +132,10 @@ class FoldedLayer:
         deficits = np.zeros((folds * vector, len(lanes)), np.int64)
         nodes = list(x)
         if weights is not None:
+            form = self._form(lanes[:1], weights[:, :, None])
             for lane, name in enumerate(x):
                 part = weights[:, lane : lane + 1, None]
-                (nodes[lane],), short = products(build, [name], part, words)
+                (nodes[lane],), short = products(build, [name], part, words, form)
                 deficits[:, lane] = short[:, 0]
         spans = []
         for lane, span in enumerate(lanes):
@@ -183,6 +186,19 @@ class FoldedLayer:
             nodes, deficit = operands[0], self.net.deficits.get(self.group.operands[0], [0])
         spans = [build.spans[n] for n in nodes]
         self._engine(build, nodes, spans, Words(folds), "none", 1, 1, folds, streams, deficit)
+
+    def _form(self, lanes: tuple[Span, ...], weights: Weights) -> Form:
+        """The cheapest form of the weights, by the LUTs of one result and its part of the ROM."""
+        costs: dict[str, float] = {}
+        found = forms(lanes, weights)
+        for name, form in found.items():
+            build, x = self._inputs(lanes)
+            words = Words(len(weights))
+            nodes, _ = products(build, x, weights[:, :1], words, form)
+            path = timed(self.net, build, nodes)
+            costs[name] = weighed(path, words.count, words.width, self.folding.pe, self.net.target)
+        self.form = min(costs, key=lambda name: costs[name])
+        return found[self.form]
 
     def _late(self, words: Words) -> set[int]:
         """The ROM's stream, where it is block RAM, whose data come late in the cycle."""

@@ -6,8 +6,8 @@ from qcompile.ir import datapath, hardware
 from qcompile.ir.graph import Graph, Node
 from qcompile.lower.build import Builder, Effort
 from qcompile.lower.finish import Finish
-from qcompile.lower.folded import Words
 from qcompile.lower.pointwise import lower_pointwise, pointwise
+from qcompile.lower.words import Words
 from qcompile.numerics.span import union
 from qcompile.schedule.design import Memory
 from qcompile.schedule.fold import Folding

@@ -202,12 +202,15 @@ class _Scheduler:
             SpatialLayer(net, group, layer, self.effort, uniform=self.folds).build(self.found)
             return
         if can_fold(self.graph, group):
-            FoldedLayer(net, group, layer, folding, group.result in self.requantized).build()
+            engine_of = FoldedLayer(net, group, layer, folding, group.result in self.requantized)
+            engine_of.build()
+            form = f", weights as {engine_of.form}" if engine_of.form else ""
         else:
             PointwiseLayer(net, group, layer, folding).build()
+            form = ""
         names = tuple(node.name for node in group.nodes)
         lanes = f"{_counted(folding.pe, 'result')} and {_counted(folding.simd, 'operand')}"
-        reason = f"{lanes} at a time, {folding.cycles:,} cycles a frame"
+        reason = f"{lanes} at a time, {folding.cycles:,} cycles a frame{form}"
         engine = f"folded {_KINDS.get(group.anchor.op.mnemonic, 'engine')}"
         net.layers.append(Layer(layer, engine, names, group.origin, reason, (folding.simd, folding.pe)))
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from math import prod
 
+import numpy as np
+
 from qcompile.ir import integer
 from qcompile.ir.graph import Graph
 from qcompile.ir.integer import IntType
-from qcompile.lower.folded import BIT, weight_bits
+from qcompile.lower.folded import weight_bits
 from qcompile.schedule.fold import Folding, LaneCosts, divisors, layer_shape
 from qcompile.schedule.partition import Group
 
@@ -46,12 +48,12 @@ def lane_costs(graph: Graph, group: Group) -> LaneCosts:
     if not isinstance(op, integer.Conv | integer.MatMul):
         return LaneCosts(0.0, sums.span.width + tail, 0.0)
     bits = weight_bits(op.weights.values)
-    if bits == 1 and x.span == BIT:
-        product = 1.5
-    else:
-        digits = (bits + 1) // 2
-        # A digit's bits, the sum of a product's digits, and the product's part in the tree of sums.
-        product = digits * (x.span.width + 1) + (digits - 1) * (x.span.width + 2) + x.span.width + bits
+    digits = (bits + 1) // 2
+    # A digit's bits, the sum of a product's digits, and the product's part in the tree of sums.
+    product = digits * (x.span.width + 1.0) + (digits - 1) * (x.span.width + 2) + x.span.width + bits
+    # Or pairs of bits, each with its part in a popcount.
+    pairs = x.span.width * int(np.abs(op.weights.values).max()).bit_length()
+    product = min(product, pairs * (1.5 if bits == 1 else 1.9))
     return LaneCosts(product, result, x.span.width / 2)
 
 

@@ -35,6 +35,10 @@ def delay_ns(node: Node, operands: list[Span], result: Span, model: DelayModel) 
             return model.adder_ns(widest) + model.logic_ns()
         case datapath.Clamp():
             return model.logic_ns(2)
+        case datapath.Xnor() if min(span.size for span in operands) == 1:
+            return 0.0
+        case datapath.SignedShift():
+            return model.logic_ns(model.digit_levels + max(0, len(operands) - 4))
         case datapath.Select() | datapath.Xnor():
             return model.logic_ns()
         case datapath.BoothDigit():

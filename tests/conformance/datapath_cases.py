@@ -181,6 +181,12 @@ CASES: dict[str, list[Case]] = {
     ],
     "lookup": list(_lookups()),
     "xnor": [Case(datapath.Xnor(), (a, b)) for a in BITS for b in BITS],
+    "signed_shift": [
+        Case(datapath.SignedShift(), (span, *bits))
+        for span in SPANS[:11]
+        for bits in ((BIT,) * 5, (BIT,) * 3, (BIT, Span(1, 1), BIT, BIT), (Span(0, 0), BIT, BIT), (BIT, BIT))
+    ],
+    "bit": [case for index in (0, 1, 3, 11) for case in _unary(datapath.Bit(index))],
     "booth_digit": list(_booth_digits()),
     "extend": [
         Case(datapath.Extend(wider), (span,))

@@ -36,6 +36,11 @@ def _booth_digit(op: Any, a: int, *bits: int) -> Fraction:
     return Fraction(digit) * a - (1 if digit < 0 else 0)
 
 
+def _signed_shift(op: Any, a: int, negative: int, present: int, *bits: int) -> Fraction:
+    exponent = int("0" + "".join(map(str, reversed(bits))), 2)
+    return present * (-1) ** negative * a * _power(exponent) - negative
+
+
 def _round_significand(op: Any, a: int) -> Fraction:
     """Of all integers with so few significant bits the nearest; on a tie the one that is an even multiple, or above."""
     real = a * _power(-op.shift)
@@ -79,5 +84,7 @@ LAWS: dict[str, Callable[..., Fraction]] = {
     # With a bit b standing for the sign 2 b - 1, the product of the signs.
     "xnor": lambda op, a, b: (Fraction(2 * a - 1) * (2 * b - 1) + 1) / 2,
     "booth_digit": _booth_digit,
+    "signed_shift": _signed_shift,
+    "bit": lambda op, a: Fraction(floor(a * _power(-op.index))) - 2 * floor(a * _power(-op.index - 1)),
     "extend": lambda op, a: Fraction(a),
 }

@@ -16,7 +16,7 @@ from qcompile.ir.graph import IRError
 from qcompile.numerics.span import Span
 
 EVERY_CASE = [case for cases in CASES.values() for case in cases]
-HELPERS = {"shifted", "passing_sum", "aligned", "half", "by_binade"}
+HELPERS = {"shifted", "passing_sum", "aligned", "half", "by_binade", "chosen_power"}
 """Macros that other macros use."""
 
 
@@ -39,7 +39,7 @@ def test_the_spans_are_signed_and_unsigned_narrow_and_wide() -> None:
     assert {span.width for span in SPANS} >= {1, 3, 4, 8, 34, 41}
 
 
-@pytest.mark.parametrize("mnemonic", sorted(set(CASES) - {"input", "constant", "count_ones"}))
+@pytest.mark.parametrize("mnemonic", sorted(set(CASES) - {"input", "constant", "count_ones", "signed_shift"}))
 def test_an_operand_too_many_or_too_few_is_refused(mnemonic: str) -> None:
     for case in CASES[mnemonic][:1]:
         for spans in ((*case.lanes, case.lanes[0]), case.lanes[1:]):

@@ -48,6 +48,8 @@ FAULTS: dict[str, tuple[str, str]] = {
     "input": ("n.high }}:{{ n.low", "n.high + 1 }}:{{ n.low + 1"),
     "lookup": ("({{ n.inputs[0] }})", "(~{{ n.inputs[0] }})"),
     "xnor": ("~(", "("),
+    "signed_shift": ("~{{ power", "{{ power"),
+    "bit": ("n.op.index", "n.op.index + 1"),
     "booth_digit": ("<<< 1", "<<< 2"),
     "extend": ("n.inputs[0] }}", "n.inputs[0] }} >>> 1"),
 }

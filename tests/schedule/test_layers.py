@@ -148,7 +148,7 @@ def test_datapaths_behind_a_large_rom_count_its_time(words: int) -> None:
         board,
         architecture=replace(board.architecture, delay=replace(board.delay, memory_ns=board.delay.register_ns)),
     )
-    nodes = [source((words,), -8, 7), Node("fc", integer.MatMul(weights(words, 4)), ("x",))]
+    nodes = [source((words,), -128, 127), Node("fc", integer.MatMul(weights(words, 4)), ("x",))]
     graph = network("n", nodes)
     stages = [
         sum(path.latency for path in schedule(graph, b, 100.0, Effort(0), cycles=4 * words).datapaths.values())

@@ -113,6 +113,9 @@ def intermediate(op: datapath.DatapathOp, spans: Sequence[Span], result: Span) -
         case datapath.BoothDigit():
             twice = union([spans[0].scaled(2), Span(0, 0)])
             return union([twice, -twice, twice + Span(-1, -1), -twice + Span(-1, -1)])
+        case datapath.SignedShift():
+            most = union([spans[0].scaled(1 << ((1 << len(spans) - 3) - 1)), spans[0], Span(0, 0)])
+            return union([most, -most, -most + Span(-1, -1)])
         case datapath.Greater():
             return union(spans)
         case datapath.Lookup(low=low):

@@ -25,6 +25,7 @@ _ARITHMETIC = (
     datapath.Maximum,
     datapath.Select,
     datapath.BoothDigit,
+    datapath.SignedShift,
     datapath.Extend,
 )
 
