@@ -38,11 +38,11 @@ def count_steps(build: Builder, reached: Sequence[str]) -> str:
         steps = [build.add("step_", datapath.Select(), top, high, low) for high, low in zip(above, below, strict=False)]
         # Where none is above, those below are 1 already, and count no further.
         steps += [build.add("step_", datapath.Greater(), low, top) for low in below[len(above) :]]
-        total = _with_place(build, total, top, len(reached) >> len(steps).bit_length()) if total else top
+        total = with_place(build, total, top, len(reached) >> len(steps).bit_length()) if total else top
     return total
 
 
-def _with_place(build: Builder, total: str, bit: str, most: int) -> str:
+def with_place(build: Builder, total: str, bit: str, most: int) -> str:
     """One more bit below ``total``, of a number that is ``most`` at most."""
     join = datapath.ShiftAdd(1, 0)
     reach = join.result_type(build.spans[total], build.spans[bit])

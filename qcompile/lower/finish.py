@@ -11,11 +11,12 @@ import numpy.typing as npt
 from qcompile.ir import datapath, integer
 from qcompile.ir.array import Array
 from qcompile.lower.build import Builder
-from qcompile.lower.counting import count_steps
+from qcompile.lower.counting import count_steps, with_place
 from qcompile.lower.words import Words
 from qcompile.numerics.rounding import Rounding
 from qcompile.numerics.span import Span
 
+_MOST_AT_ONCE = 4  # comparators with thresholds from ROM; more of them cost more than a search and its multiplexers
 _MOST_COMPARATORS = 15  # in a finish; functions of more steps are lines or tables
 
 Columns = npt.NDArray[np.int64]
@@ -123,26 +124,54 @@ def _round_significand(finish: Finish, op: integer.RoundSignificand, lane: int, 
 def _thresholds(finish: Finish, op: integer.Thresholds, lane: int, node: str, deficit: list[int]) -> str:
     build = finish.build
     signs = finish.column(op.sign, lane)
-    bits = []
     span = build.spans[node]
+    levels = []
     for level in range(op.at.shape[1]):
         at = finish.column(op.at.values[:, level].tolist(), lane)
         # sign * (a + d) >= t: a >= t - d, or for a negative sign not a >= 1 - t - d
         least = [t - d if s > 0 else 1 - t - d for t, d, s in zip(at, deficit, signs, strict=True)]
-        least = [min(max(v, span.low), span.high + 1) for v in least]
-        if len(set(least)) == 1:
-            bits.append(build.add("reached_", datapath.AtLeast(least[0]), node))
-            continue
-        below = finish.parameter(f"level{lane}_{level}", [v - 1 for v in least])
-        bits.append(build.add("reached_", datapath.Greater(), node, below))
+        levels.append([min(max(v, span.low), span.high + 1) for v in least])
     flip = [int(s < 0) for s in signs]
-    if any(flip):
-        turned = finish.parameter(f"falling{lane}", [1 - f for f in flip])
-        bits = [build.add("reached_", datapath.Xnor(), bit, turned) for bit in bits]
-    count = count_steps(build, bits)
+    turned = finish.parameter(f"falling{lane}", [1 - f for f in flip]) if any(flip) else ""
+    names = [f"level{lane}_{level}" for level in range(len(levels))]
+    if len(levels) > _MOST_AT_ONCE and any(len(set(least)) > 1 for least in levels):
+        below = [finish.parameter(name, [v - 1 for v in least]) for name, least in zip(names, levels, strict=True)]
+        never = finish.parameter(f"never{lane}", [span.low - 1 if f else span.high for f in flip])
+        count = _searched(build, node, below, never, turned)
+    else:
+        bits = [_reached(finish, node, least, name) for name, least in zip(names, levels, strict=True)]
+        if turned:
+            bits = [build.add("reached_", datapath.Xnor(), bit, turned) for bit in bits]
+        count = count_steps(build, bits)
     if op.step > 1:
         count = build.add("steps_", datapath.ShiftLeft(op.step.bit_length() - 1), count)
     return finish.plus(count, finish.column(op.base, lane), f"base{lane}")
+
+
+def _reached(finish: Finish, node: str, least: list[int], name: str) -> str:
+    """1 where ``node`` is at least the parameter."""
+    if len(set(least)) == 1:
+        return finish.build.add("reached_", datapath.AtLeast(least[0]), node)
+    below = finish.parameter(name, [v - 1 for v in least])
+    return finish.build.add("reached_", datapath.Greater(), node, below)
+
+
+def _searched(build: Builder, node: str, below: list[str], never: str, turned: str) -> str:
+    """How many of the ascending ``below`` are less than ``node``: a binary search, one comparator per bit of the count.
+
+    ``turned`` is 0 where comparisons count if they fail; nothing is beyond ``never``.
+    """
+    total, most = "", len(below)
+    while below:
+        half = 1 << (len(below).bit_length() - 1)
+        bit = build.add("reached_", datapath.Greater(), node, below[half - 1])
+        if turned:
+            bit = build.add("reached_", datapath.Xnor(), bit, turned)
+        lower = below[: half - 1]
+        upper = [*below[half:], *[never] * (2 * half - 1 - len(below))]
+        below = [build.add("level_", datapath.Select(), bit, u, v) for u, v in zip(upper, lower, strict=True)]
+        total = with_place(build, total, bit, most >> len(below).bit_length()) if total else bit
+    return total
 
 
 def _lookup(finish: Finish, op: integer.Lookup, lane: int, node: str, deficit: list[int]) -> str:

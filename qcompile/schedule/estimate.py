@@ -216,7 +216,7 @@ def _rom(depth: int, width: int, target: Target) -> Cost:
 def _datapath(path: Datapath, target: Target) -> Cost:
     types = path.graph.types
     lut, held, blocks = 2.0, path.registers + path.latency, 0.0
-    free = _digits_in_adders(path) | _absorbed(path) if target.lut_inputs >= 6 else frozenset()
+    free = _digits_in_adders(path) | _absorbed(path) | _multiplexed(path) if target.lut_inputs >= 6 else frozenset()
     for node in path.graph.nodes:
         if node.name in free:
             continue
@@ -246,6 +246,26 @@ def _digits_in_adders(path: Datapath) -> frozenset[str]:
             ]
             found.update(digits[:1])
     return frozenset(found)
+
+
+def _multiplexed(path: Datapath) -> frozenset[str]:
+    """Choices between values that cost nothing: of four values one LUT a bit chooses, of eight two and a multiplexer."""
+    depth: dict[str, int] = {}
+    free: set[str] = set()
+    for node in path.graph.nodes:
+        own = path.stage_of[node.name]
+        below = [depth.get(name, 0) for name in node.inputs if path.stage_of[name] == own]
+        if isinstance(node.op, datapath.ShiftLeft):
+            depth[node.name] = max(below, default=0)
+        if not isinstance(node.op, datapath.Select):
+            continue
+        depth[node.name] = 1 + max(below, default=0)
+        readers = [user for user in path.graph.users[node.name] if path.stage_of[user.name] == own]
+        chosen = readers and all(isinstance(user.op, datapath.Select | datapath.ShiftLeft) for user in readers)
+        inner = bool(chosen) and path.last_read[node.name] == own
+        if depth[node.name] > 2 or (depth[node.name] == 1 and inner):
+            free.add(node.name)
+    return frozenset(free)
 
 
 def _absorbed(path: Datapath) -> frozenset[str]:
