@@ -42,6 +42,10 @@ class Cost:
         return Cost(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Cost)))
 
 
+def total_cost(design: Design, target: Target) -> Cost:
+    return sum(layer_costs(design, target).values(), Cost())
+
+
 def layer_costs(design: Design, target: Target) -> dict[str, Cost]:
     """Estimated cost of every layer; the pins' register slices count under the layer "" (none)."""
     types = design.graph.types
@@ -249,7 +253,7 @@ def _digits_in_adders(path: Datapath) -> frozenset[str]:
 
 
 def _multiplexed(path: Datapath) -> frozenset[str]:
-    """Choices between values that cost nothing: of four values one LUT a bit chooses, of eight two and a multiplexer."""
+    """Choices that cost nothing: a LUT a bit chooses among four values, two and a multiplexer among eight."""
     depth: dict[str, int] = {}
     free: set[str] = set()
     for node in path.graph.nodes:

@@ -11,7 +11,7 @@ from qcompile.lower.build import Effort
 from qcompile.schedule.balance import balance
 from qcompile.schedule.choice import Choice, check_choices
 from qcompile.schedule.design import Design, Layer
-from qcompile.schedule.estimate import Cost, layer_costs
+from qcompile.schedule.estimate import total_cost
 from qcompile.schedule.fold import Folding, fold, layer_shape, slowest
 from qcompile.schedule.folded import FoldedLayer, can_fold
 from qcompile.schedule.moves import MoveLayer, moves_apart, needs_memory
@@ -20,6 +20,7 @@ from qcompile.schedule.partition import Group, partition
 from qcompile.schedule.pointwise import PointwiseLayer, can_join, joined_pointwise
 from qcompile.schedule.search import fastest
 from qcompile.schedule.sharing import lane_costs, requantizing_lanes, split, splits
+from qcompile.schedule.small import unroll_small_layers
 from qcompile.schedule.spatial import SpatialLayer, collect_or_distribute
 from qcompile.targets import Target, fit
 
@@ -52,19 +53,20 @@ def schedule_fastest(
 ) -> Design:
     """The folded design with the highest rate whose estimate fits the target; the smallest where none fits."""
 
-    def build(cycles: int) -> Design:
+    def build(cycles: int, unrolled: Mapping[str, Choice] | None = None) -> Design:
         progress(f"{cycles:,} cycles a frame", 0.0)
-        return schedule(graph, target, clock_mhz, effort, cycles=cycles)
+        return schedule(graph, target, clock_mhz, effort, cycles=cycles, choices=unrolled)
 
     def fits(design: Design) -> bool:
-        total = sum(layer_costs(design, target).values(), Cost())
+        total = total_cost(design, target)
         return not fit({"lut": total.lut, "ff": total.ff, "bram18": total.bram18, "dsp": 0}, target)
 
     groups = [g for g in _grouped(graph, True) if foldable(graph, g)]
     if not groups:
         return build(1)
     least = max(fold(layer_shape(graph, group), 1).cycles for group in groups)
-    return fastest(build, fits, least, slowest(graph, groups))
+    best, cycles = fastest(build, fits, least, slowest(graph, groups))
+    return unroll_small_layers(lambda unrolled: build(cycles, unrolled), best, graph, target)
 
 
 class _Scheduler:
