@@ -73,8 +73,8 @@ class Outcome:
         ]
 
 
-def simulate(cases: Sequence[Case]) -> Outcome:
-    """One Verilator build; the cases' operands travel side by side."""
+def simulate(cases: Sequence[Case], adder: str = "") -> Outcome:
+    """One Verilator build; the cases' operands travel side by side. ``adder``: another text of the module ADDER."""
     graph = case_graph(cases)
     rows = max(len(case.inputs) for case in cases)
     lanes = [[case.inputs[r % len(case.inputs)] for r in range(rows)] for case in cases]
@@ -91,7 +91,10 @@ def simulate(cases: Sequence[Case]) -> Outcome:
         # One bit at least: Verilog has no replication by zero, and the pin cuts off what is too much.
         spare=max(1, out_bits - both.width),
     )
-    simulator = build({"cases.v": top, **rendered(graph)}, "cases", in_width=in_bits, out_width=out_bits)
+    files = {"cases.v": top, **rendered(graph)}
+    if adder:
+        files[f"{ADDER}.v"] = adder
+    simulator = build(files, "cases", in_width=in_bits, out_width=out_bits)
     beats = pack(np.concatenate([np.array(v, np.int64).reshape(rows, -1) for v in lanes], axis=1), source)
     run = simulator.run(beats, out_beats=1, frames=rows, seed=3)
     found = unpack(run.outputs, both)[:, 0].T
