@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from qcompile.arith.compiled import compiled
+from qcompile.arith.compiled import compiled, in_place
 from qcompile.arith.patterns import Patterns, enter_pattern, gain_and_price, key_of, open_table, uses_of
 from qcompile.arith.rows import Ints, Rows, span_width, uniform
 
@@ -21,7 +21,7 @@ class Candidates(NamedTuple):
     """Candidate c is the pattern at ``entry[c]`` of the table of patterns, its younger source is ``source[c]``.
 
     ``luck[c]`` scales its score. ``first`` of every list and ``after[c]`` chain the candidates, -1 ends a list.
-    ``state`` is how many candidates there are and a list above which all are empty.
+    ``state`` is how many candidates there are, a list above which all are empty, and how many lists are in use.
     """
 
     entry: Ints
@@ -39,50 +39,38 @@ class Scoring(NamedTuple):
     noise: float
 
 
-@compiled
-def make_candidates(rows: Rows, sources: int, first_use: Ints, scoring: Scoring) -> Candidates:
-    """None yet, with lists for scores that patterns of the first ``sources`` sources can have."""
+@in_place
+def score_lists(rows: Rows, sources: int, first_use: Ints, scoring: Scoring) -> int:
+    """Lists for the scores that patterns of the first ``sources`` sources can have."""
     uses = 0
     widest = 1
     for s in range(sources):
         uses = max(uses, first_use[s + 1] - first_use[s])
         widest = max(widest, span_width(rows.low[s], rows.high[s]))
-    lists = int(_FINE * min(uses * (widest + scoring.bias), _MOST)) + 1
-    first = np.full(lists, -1, np.int32)
-    return _with_room(1024, first, np.zeros(2, np.int64))
+    return int(_FINE * min(uses * (widest + scoring.bias), _MOST)) + 1
 
 
 @compiled
-def _with_room(room: int, first: Ints, state: Ints) -> Candidates:
+def make_candidates(room: int, lists: int) -> Candidates:
+    """None yet; room for so many candidates and lists."""
     return Candidates(
         np.empty(room, np.int32),
         np.empty(room, np.int32),
         np.empty(room, np.float32),
         np.empty(room, np.int32),
-        first,
-        state,
+        np.full(lists, -1, np.int32),
+        np.zeros(3, np.int64),
     )
 
 
-@compiled
-def _enlarged(known: Candidates, room: int) -> Candidates:
-    count = known.state[0]
-    larger = _with_room(room, known.first, known.state)
-    larger.entry[:count] = known.entry[:count]
-    larger.source[:count] = known.source[:count]
-    larger.luck[:count] = known.luck[:count]
-    larger.after[:count] = known.after[:count]
-    return larger
-
-
-@compiled
+@in_place
 def _score(entry: int, younger: int, low: Ints, high: Ints, bias: float) -> float:
     """Full-adder bits that an adder for the pattern saves."""
     gain, price = gain_and_price(key_of(entry), younger, low, high)
     return uses_of(entry) * (gain + bias) - price
 
 
-@compiled
+@in_place
 def admit(
     patterns: Patterns,
     candidates: Candidates,
@@ -93,41 +81,46 @@ def admit(
     rows: Rows,
     scoring: Scoring,
     random: Ints,
-) -> tuple[Patterns, Candidates]:
-    """Makes the patterns of a source candidates if they save bits; empties ``tally``, whose entries ``met`` lists."""
-    low, high, bias = rows.low, rows.high, scoring.bias
+) -> bool:
+    """Makes the patterns of a source candidates if they save bits; empties ``tally``, whose entries ``met`` lists.
+
+    False if there is no room for them.
+    """
+    c = candidates.state[0]
+    top = candidates.state[1]
+    first, after, luck = candidates.first, candidates.after, candidates.luck
+    roomy = c + count <= luck.shape[0]
     worthy = 0
     for m in range(count):
         entry = tally[met[m]]
         tally[met[m]] = 0
-        if uses_of(entry) > 1 and _score(entry, source, low, high, bias) > 0:
+        if uses_of(entry) < 2 or not roomy:
+            continue
+        score = _score(entry, source, rows.low, rows.high, scoring.bias)
+        if score > 0:
             met[worthy] = entry
+            luck[c + worthy] = score
             worthy += 1
-    if worthy == 0:
-        return patterns, candidates
-    patterns = open_table(patterns, source, worthy)
-    if candidates.state[0] + worthy > candidates.entry.shape[0]:
-        candidates = _enlarged(candidates, max(2 * candidates.entry.shape[0], candidates.state[0] + worthy))
+    if not roomy or not open_table(patterns, source, worthy):
+        return False
     table, begin, size = patterns.table, patterns.start[source], patterns.size[source]
-    first, after, luck = candidates.first, candidates.after, candidates.luck
-    c = candidates.state[0]
-    top = candidates.state[1]
     for m in range(worthy):
         entry = met[m]
+        score = luck[c]
         luck[c] = 1.0 + scoring.noise * (uniform(random) - 0.5) if scoring.noise > 0 else 1.0
         candidates.entry[c] = enter_pattern(table, begin, size, entry)
         candidates.source[c] = source
-        at = min(int(_FINE * _score(entry, source, low, high, bias) * luck[c]), first.shape[0] - 1)
+        at = min(int(_FINE * score * luck[c]), candidates.state[2] - 1)
         after[c] = first[at]
         first[at] = c
         top = max(top, at)
         c += 1
     candidates.state[0] = c
     candidates.state[1] = top
-    return patterns, candidates
+    return True
 
 
-@compiled
+@in_place
 def take_best(patterns: Patterns, candidates: Candidates, rows: Rows, scoring: Scoring) -> int:
     """Removes the candidate of highest score and returns it, -1 if none saves anything.
 
@@ -149,7 +142,7 @@ def take_best(patterns: Patterns, candidates: Candidates, rows: Rows, scoring: S
         score = _score(entry, source[c], low, high, scoring.bias) * luck[c]
         if score <= 0:
             continue
-        at = min(int(_FINE * score), first.shape[0] - 1)
+        at = min(int(_FINE * score), candidates.state[2] - 1)
         if at == top:
             candidates.state[1] = top
             return int(c)

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import numba
 from llvmlite import ir
 from numba import types
+from numba.core.caching import FunctionCache
 from numba.extending import intrinsic
 
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
 
 _njit: Any = numba.njit
+_intrinsic: Any = intrinsic
+_FunctionCache: Any = FunctionCache
 _inner = _njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")
-_outer = _njit(cache=True, error_model="numpy")
+_bare = _njit(_nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")
+_outer = _njit(error_model="numpy")
 
 
 def compiled(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
@@ -26,22 +31,42 @@ def compiled(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, 
     return result
 
 
-def entry(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
-    """``function`` for use from Python, compiled at its first call and kept on disk for the next process.
+def in_place(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
+    """``function``, which works in the arrays that it is given, for use inside others.
 
-    The function must close over ``kernel_digest()``: the cache on disk looks only at the function's own file and
-    closure, and would keep machine code whose callees have changed.
+    It may neither make nor return arrays. References to them are not counted, which would take atomic operations: a
+    third of the search's time.
     """
-    result: Callable[_Parameters, _Result] = _outer(function)
+    result: Callable[_Parameters, _Result] = _bare(function)
     return result
 
 
-def kernel_digest() -> int:
-    """Number that changes with any source file of this package."""
+def entry(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
+    """``function`` for use from Python, compiled at its first call and kept on disk for the next process."""
+    dispatcher = _outer(function)
+    dispatcher._cache = _PackageCache(function)
+    result: Callable[_Parameters, _Result] = dispatcher
+    return result
+
+
+@cache
+def kernel_digest() -> str:
+    """Text that changes with any source file of this package."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
-    return int.from_bytes(digest.digest()[:6], "big")
+    return digest.hexdigest()
+
+
+class _PackageCache(_FunctionCache):  # type: ignore[misc]
+    """Machine code on disk that is good for one state of the whole package.
+
+    The compiler's own cache asks only whether the function's file has changed, by its date, and would keep code whose
+    callees in other files have changed.
+    """
+
+    def _index_key(self, signature: Any, codegen: Any) -> Any:
+        return (*super()._index_key(signature, codegen), kernel_digest())
 
 
 def _count_leading_zeros(typing: Any, value: Any) -> Any:
@@ -51,6 +76,15 @@ def _count_leading_zeros(typing: Any, value: Any) -> Any:
     return types.int64(types.int64), generate
 
 
-_intrinsic: Any = intrinsic
+def _count_ones(typing: Any, value: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ctpop(arguments[0])
+
+    return types.int64(types.int64), generate
+
+
 leading_zeros: Callable[[int], int] = _intrinsic(_count_leading_zeros)
 """Zeros above the highest set bit of a 64-bit number, by the machine's own instruction; only for compiled functions."""
+
+ones: Callable[[int], int] = _intrinsic(_count_ones)
+"""Set bits of a 64-bit number, likewise."""

@@ -196,7 +196,7 @@ def _linear_ranges(
         negative = block - positive
         low = positive @ lows + negative @ highs
         high = positive @ highs + negative @ lows
-        ranges.extend((int(a), int(b)) for a, b in zip(low, high, strict=True))
+        ranges.extend(zip(low.tolist(), high.tolist(), strict=True))
     return tuple(ranges)
 
 

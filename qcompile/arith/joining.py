@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qcompile.arith.compiled import compiled
+from qcompile.arith.compiled import in_place
 from qcompile.arith.rows import Ints, span_width
 
 SPAN_WEIGHT = 0.8
@@ -11,7 +11,7 @@ SPAN_WEIGHT = 0.8
 _LATE = 1e9
 
 
-@compiled
+@in_place
 def _price(low_a: int, high_a: int, up_a: int, low_b: int, high_b: int, up_b: int, differ: bool) -> float:
     """Full-adder bits of one adder plus what its width costs later."""
     base = min(up_a, up_b)
@@ -30,7 +30,7 @@ def _price(low_a: int, high_a: int, up_a: int, low_b: int, high_b: int, up_b: in
     return width - abs(a - b) + SPAN_WEIGHT * width
 
 
-@compiled
+@in_place
 def join_terms(
     count: int,
     low: Ints,

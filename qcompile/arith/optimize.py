@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from qcompile.arith.cost import CostModel
 from qcompile.arith.graph import AdderGraph, AdderNode, AdderOutput, IntArray
+from qcompile.arith.search import Plan, Problem
 from qcompile.arith.solving import solve
 
 SPARE_DEPTH = 1
@@ -23,10 +24,16 @@ _LATEST = 32
 _STARTS = ((5, _LEVELS, 1, 3), (3, _LEVELS, 1, 3), (7, _LEVELS, 1, 8), (9, _LEVELS, 1, 3), (0, 0, 0, 3))
 _SPARSE_STARTS = ((0, 0, 0, 3), (9, _LEVELS, 1, 3))
 
-# Steps of work, about 25 to the microsecond.
-_BUDGET = {0: 0, 1: 200_000_000, 2: 150_000_000, 3: 1_200_000_000}
+# Steps of work, about 40 to the microsecond.
+_BUDGET = {0: 0, 1: 200_000_000, 2: 150_000_000, 3: 1_800_000_000}
 _PER_ENTRY = {2: 400_000, 3: 6_000_000}
-_HEAT = {0: 0.0, 1: 0.2, 2: 0.7, 3: 1.0}
+
+# Average adders, for simulated annealing. The default budget anneals sparse matrices alone; dense ones get few steps.
+_HEAT = {0: 0.0, 1: 0.2, 2: 1.2, 3: 1.2}
+_SPARSE_HEAT = 1.5
+
+_NOISE = 2.0
+"""Scores in annealing are scaled by up to 1 ± half of this: where only a part is taken apart, it may change a lot."""
 
 _PORTION = 30
 """Rows taken apart at once, at most: enough to move, few enough to keep most of a large solution."""
@@ -47,7 +54,7 @@ def optimize(
 
     ``matrix`` is [inputs, outputs], ``input_ranges`` one (low, high) per input. ``effort`` 0 takes the first greedy
     result, 1 a fraction of a second, 2 seconds, 3 a minute; it is measured in work, so a seed gives one result
-    everywhere; ``budget`` is that work in steps, about 25 to the microsecond, if it shall be another. ``arrival`` says
+    everywhere; ``budget`` is that work in steps, about 40 to the microsecond, if it shall be another. ``arrival`` says
     at which adder depth each input comes (all at 0 by default), ``latency`` bounds the depth at which any output is
     delivered. An input that is always zero gets no adders.
     """
@@ -58,14 +65,16 @@ def optimize(
     model = cost or CostModel()
     outputs = weights.shape[1]
     silent = np.array([low == high == 0 for low, high in input_ranges], dtype=bool)
-    columns, place, shift, sign = _distinct_columns(np.where(silent[:, None], 0, weights).T)
+    wanted = np.where(silent[:, None], 0, weights)
+    columns, place, shift, sign = _distinct_columns(wanted.T)
     if not len(columns):
         zeros = [AdderOutput(None, 0, False)] * outputs
         return AdderGraph.build(input_ranges, (), zeros)
-    least = _least_depth(columns, times)
+    weight = _digit_weights(columns)
+    least = int((weight << times).sum(axis=1).max() - 1).bit_length()
     if latency is not None and latency < least:
         raise ValueError(f"latency is {latency}, but an output needs a depth of at least {least}")
-    digits = int(_digit_weights(columns).sum())
+    digits = int(weight.sum())
     sparse = digits <= columns.size
     depth = least + SPARE_DEPTH + sparse if latency is None else min(latency, least + SPARE_DEPTH + sparse)
     low, high = _scaled_ranges(columns, input_ranges)
@@ -74,22 +83,10 @@ def optimize(
     starts[:, 1] = np.minimum(starts[:, 1], depth - least)
     steps = _budget(effort, columns.size, digits) if budget is None else budget
     random = np.array([(seed * 0x9E3779B97F4A7C15 + 0x2545F4914F6CDD1D) % (1 << 64) or 1], dtype=np.uint64)
-    work = np.zeros(2, dtype=np.int64)
-    adders, ends = solve(
-        columns,
-        low,
-        high,
-        times,
-        depth,
-        starts,
-        steps,
-        _HEAT[effort],
-        _PORTION,
-        model.per_adder,
-        model.per_bit,
-        random,
-        work,
-    )
+    problem = Problem(columns, low, high, times, depth, float(model.per_adder), float(model.per_bit))
+    noise = min(len(columns) / 20, _NOISE)
+    plan = Plan(starts, steps, _heat(effort, sparse, len(columns)), noise, _PORTION)
+    adders, ends = solve(problem, plan, random)
     nodes = [AdderNode(a, b, up, other, bool(minus)) for a, b, up, other, minus in adders.tolist()]
     found = ends.tolist()
     results = []
@@ -100,7 +97,8 @@ def optimize(
         source, up, positive = found[place[column]]
         results.append(AdderOutput(source, up + shift[column], positive * sign[column] < 0))
     graph = AdderGraph.build(input_ranges, nodes, results)
-    graph.verify(np.where(silent[:, None], 0, weights))
+    if not np.array_equal(graph.coefficients(), wanted):
+        raise AssertionError("the adder graph does not compute its matrix")
     return graph
 
 
@@ -138,32 +136,23 @@ def _distinct_columns(
     columns: npt.NDArray[np.int64],
 ) -> tuple[npt.NDArray[np.int64], list[int], list[int], list[int]]:
     """Columns that differ by more than a power of two and a sign; for each original its place, shift and sign."""
-    kept: list[npt.NDArray[np.int64]] = []
+    count = len(columns)
+    joint = np.bitwise_or.reduce(columns, axis=1) if columns.size else np.zeros(count, np.int64)
+    shift = np.bitwise_count((joint & -joint) - 1).astype(np.int64) * (joint != 0)
+    odd = columns >> shift[:, None]
+    lead = odd[np.arange(count), (odd != 0).argmax(axis=1)] if columns.size else joint
+    sign = np.where(lead < 0, -1, 1)
     known: dict[bytes, int] = {}
+    kept: list[int] = []
     place: list[int] = []
-    shifts: list[int] = []
-    signs: list[int] = []
-    for column in columns:
-        used = column[column != 0]
-        if not len(used):
-            place.append(-1)
-            shifts.append(0)
-            signs.append(1)
-            continue
-        joint = int(np.bitwise_or.reduce(used))
-        shift = (joint & -joint).bit_length() - 1
-        odd = column >> shift
-        first = 1 if used[0] > 0 else -1
-        key = (odd * first).tobytes()
-        if key not in known:
-            known[key] = len(kept)
-            # The sign of the first of equal columns is the one that is built.
-            kept.append(odd)
-        mine = known[key]
+    # The sign of the first of equal columns is the one that is built.
+    for column, (built, alike) in enumerate(zip(joint.tolist(), odd * sign[:, None], strict=True)):
+        mine = known.setdefault(alike.tobytes(), len(kept)) if built else -1
+        if mine == len(kept):
+            kept.append(column)
         place.append(mine)
-        shifts.append(shift)
-        signs.append(1 if np.array_equal(kept[mine], odd) else -1)
-    return np.array(kept, dtype=np.int64).reshape(len(kept), columns.shape[1]), place, shifts, signs
+    signs = [int(own * sign[kept[at]]) if at >= 0 else 1 for own, at in zip(sign, place, strict=True)]
+    return odd[kept], place, shift.tolist(), signs
 
 
 def _budget(effort: int, entries: int, digits: int) -> int:
@@ -172,21 +161,22 @@ def _budget(effort: int, entries: int, digits: int) -> int:
         case 0:
             wanted = 0
         case 1:
-            wanted = min(int(54 * entries**1.5), max(2 * digits**2, 70_000))
+            wanted = min(int(90 * entries**1.5), max(3 * digits**2, 128_000))
         case _:
             wanted = _PER_ENTRY[effort] * entries
     return min(wanted, _BUDGET[effort])
+
+
+def _heat(effort: int, sparse: bool, outputs: int) -> float:
+    if effort == 1 and sparse:
+        return min(outputs / 32, _SPARSE_HEAT)
+    return _HEAT[effort]
 
 
 def _digit_weights(columns: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Non-zero digits of each entry in non-adjacent form."""
     size = np.abs(columns)
     return np.bitwise_count(size ^ 3 * size).astype(np.int64)
-
-
-def _least_depth(columns: npt.NDArray[np.int64], arrival: npt.NDArray[np.int64]) -> int:
-    """Adder levels no graph can do without: each at most doubles the number of signed digits."""
-    return int((_digit_weights(columns) << arrival).sum(axis=1).max() - 1).bit_length()
 
 
 def _scaled_ranges(

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from qcompile.arith.compiled import compiled
+from qcompile.arith.compiled import compiled, in_place
 from qcompile.arith.rows import Ints, span_width
 from qcompile.arith.terms import Terms
 
@@ -32,45 +32,45 @@ class Patterns(NamedTuple):
 
 
 @compiled
-def make_patterns(sources: int) -> Patterns:
-    """No patterns yet, for up to so many sources."""
+def make_patterns(room: int, sources: int) -> Patterns:
+    """No patterns yet; room for so many entries of so many sources."""
     return Patterns(
-        np.zeros(4096, np.int64), np.zeros(sources, np.int64), np.zeros(sources, np.int64), np.zeros(1, np.int64)
+        np.empty(room, np.int64), np.zeros(sources, np.int64), np.zeros(sources, np.int64), np.zeros(1, np.int64)
     )
 
 
-@compiled
+@in_place
 def pattern_key(older: int, younger: int) -> int:
     """Older source (23 bits), shift from it to the younger + 256 (9), signs differ (1), for two term codes."""
     key: int = (older & ~1023) | ((((younger & 1022) - (older & 1022)) + 512) & 1022) | ((older ^ younger) & 1)
     return key
 
 
-@compiled
+@in_place
 def key_of(entry: int) -> int:
     """The key of an entry."""
     return entry >> _USES_BITS
 
 
-@compiled
+@in_place
 def uses_of(entry: int) -> int:
     """The uses of an entry."""
     return entry & _USES
 
 
-@compiled
+@in_place
 def key_source(key: int) -> int:
     """The older source."""
     return key >> 10
 
 
-@compiled
+@in_place
 def key_distance(key: int) -> int:
     """Shift of the younger source relative to the older."""
     return (key >> 1 & 511) - 256
 
 
-@compiled
+@in_place
 def find_pattern(table: Ints, start: int, size: int, key: int) -> int:
     """Place of the pattern in ``table[start : start + size]``, or of the free entry where it belongs."""
     at: int = start + (((key * 0x9E3779B1 & 0xFFFFFFFF) * size) >> 32)
@@ -81,7 +81,7 @@ def find_pattern(table: Ints, start: int, size: int, key: int) -> int:
     return at
 
 
-@compiled
+@in_place
 def forget_pairs(patterns: Patterns, terms: Terms, row: int, length: int, gone: int) -> None:
     """One use less of every pattern that the term with code ``gone`` has with the terms of a row."""
     table, start, size, code = patterns.table, patterns.start, patterns.size, terms.code
@@ -96,21 +96,26 @@ def forget_pairs(patterns: Patterns, terms: Terms, row: int, length: int, gone: 
             table[at] -= 1
 
 
-@compiled
-def count_pairs(terms: Terms, source: int, tally: Ints, met: Ints, work: Ints) -> tuple[Ints, Ints, int]:
-    """Counts the patterns of ``source``'s terms with those before them in their rows.
+@in_place
+def count_pairs(terms: Terms, source: int, tally: Ints, met: Ints, work: Ints) -> int:
+    """Counts the patterns of ``source``'s terms with those before them in their rows and returns how many there are.
 
-    ``tally`` is an empty hash table, ``met`` lists its entries; both are returned, larger where they were too small,
-    with how many patterns were met. ``work[0]`` counts pairs.
+    ``tally`` is an empty hash table at least twice as long as ``met``, which lists its entries; if there is no room
+    for all, ``tally`` is empty again and the result -1. ``work[0]`` counts pairs.
     """
     count = 0
+    pairs = 0
     code = terms.code
     for k in range(terms.first_use[source], terms.first_use[source + 1]):
         x = terms.by_source[k]
         begin = terms.row_start[terms.row[x]]
         end = begin + terms.place[x]
         young = code[end]
-        work[0] += terms.place[x]
+        pairs += terms.place[x]
+        if count + terms.place[x] > met.shape[0]:
+            for m in range(count):
+                tally[met[m]] = 0
+            return -1
         for i in range(begin, end):
             key = pattern_key(code[i], young)
             at = find_pattern(tally, 0, tally.shape[0], key)
@@ -120,39 +125,26 @@ def count_pairs(terms: Terms, source: int, tally: Ints, met: Ints, work: Ints) -
             tally[at] = key << _USES_BITS | 1
             met[count] = at
             count += 1
-            if count == met.shape[0]:
-                tally, met = _enlarged(tally, met)
-    return tally, met, count
+    work[0] += pairs
+    return count
 
 
-@compiled
-def _enlarged(tally: Ints, met: Ints) -> tuple[Ints, Ints]:
-    larger = np.zeros(4 * met.shape[0], np.int64)
-    places = np.empty(2 * met.shape[0], np.int64)
-    for m in range(met.shape[0]):
-        entry = tally[met[m]]
-        at = find_pattern(larger, 0, larger.shape[0], entry >> _USES_BITS)
-        larger[at] = entry
-        places[m] = at
-    return larger, places
-
-
-@compiled
-def open_table(patterns: Patterns, source: int, count: int) -> Patterns:
-    """Room for ``count`` patterns of a source."""
+@in_place
+def open_table(patterns: Patterns, source: int, count: int) -> bool:
+    """Takes room for ``count`` patterns of a source, if there is any."""
     size = count + (count >> 1) + 1
     begin = patterns.used[0]
-    table = patterns.table
-    if begin + size > table.shape[0]:
-        table = np.zeros(max(2 * table.shape[0], begin + size), np.int64)
-        table[:begin] = patterns.table[:begin]
+    if begin + size > patterns.table.shape[0]:
+        return False
+    for at in range(begin, begin + size):
+        patterns.table[at] = 0
     patterns.start[source] = begin
     patterns.size[source] = size
     patterns.used[0] = begin + size
-    return Patterns(table, patterns.start, patterns.size, patterns.used)
+    return True
 
 
-@compiled
+@in_place
 def enter_pattern(table: Ints, start: int, size: int, entry: int) -> int:
     """Puts an entry into an opened table and returns its place."""
     at = find_pattern(table, start, size, entry >> _USES_BITS)
@@ -160,7 +152,7 @@ def enter_pattern(table: Ints, start: int, size: int, entry: int) -> int:
     return at
 
 
-@compiled
+@in_place
 def pair_range(a: int, up_a: int, b: int, up_b: int, subtract: bool, low: Ints, high: Ints) -> tuple[int, int]:
     """Range of ``(a << up_a) ± (b << up_b)``, exact where the two have no input in common or are the same."""
     if a == b:
@@ -171,7 +163,7 @@ def pair_range(a: int, up_a: int, b: int, up_b: int, subtract: bool, low: Ints, 
     return (low[a] << up_a) + (low[b] << up_b), (high[a] << up_a) + (high[b] << up_b)
 
 
-@compiled
+@in_place
 def gain_and_price(key: int, younger: int, low: Ints, high: Ints) -> tuple[int, int]:
     """Bits saved per use of a pattern, bits its adder costs.
 

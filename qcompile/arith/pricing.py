@@ -2,39 +2,72 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
-from qcompile.arith.compiled import compiled
+from qcompile.arith.compiled import compiled, in_place
 from qcompile.arith.joining import join_terms
 from qcompile.arith.rows import Ints, Outputs, Rows, span_width
+
+
+class Desk(NamedTuple):
+    """Room to join the terms of one row."""
+
+    low: Ints
+    high: Ints
+    shift: Ints
+    sign: Ints
+    depth: Ints
+    merges: Ints
+
+
+@compiled
+def _make_desk(widest: int) -> Desk:
+    return Desk(
+        np.empty(widest, np.int64),
+        np.empty(widest, np.int64),
+        np.empty(widest, np.int64),
+        np.empty(widest, np.int64),
+        np.empty(widest, np.int64),
+        np.empty((widest, 9), np.int64),
+    )
 
 
 @compiled
 def depth_limits(rows: Rows, row_count: int, max_depth: int) -> Ints:
     """Depth each row may have: max_depth, or what it has now if other rows use it."""
-    limit = np.empty(row_count, np.int64)
-    for r in range(row_count):
-        limit[r] = max_depth
+    limit = np.full(row_count, max_depth, np.int64)
+    _limit_used(rows, row_count, limit)
+    return limit
+
+
+@in_place
+def _limit_used(rows: Rows, row_count: int, limit: Ints) -> None:
     for r in range(row_count):
         for i in range(rows.start[r], rows.start[r] + rows.length[r]):
             s = rows.source[i]
             if s >= rows.inputs:
                 limit[s - rows.inputs] = rows.depth[s]
-    return limit
 
 
 @compiled
 def wanted_signs(rows: Rows, row_count: int, outputs: Outputs) -> Ints:
     """Sign with which the first output of each row takes it, 0 for rows without an output."""
     wanted = np.zeros(row_count, np.int64)
+    _take_signs(rows, outputs, wanted)
+    return wanted
+
+
+@in_place
+def _take_signs(rows: Rows, outputs: Outputs, wanted: Ints) -> None:
     for c in range(outputs.source.shape[0]):
         s = outputs.source[c]
         if s >= rows.inputs and wanted[s - rows.inputs] == 0:
             wanted[s - rows.inputs] = outputs.sign[c]
-    return wanted
 
 
-@compiled
+@in_place
 def _load(rows: Rows, r: int, wanted: int, low: Ints, high: Ints, shift: Ints, sign: Ints, depth: Ints) -> None:
     flip = -1 if wanted < 0 else 1
     for i in range(rows.length[r]):
@@ -47,7 +80,7 @@ def _load(rows: Rows, r: int, wanted: int, low: Ints, high: Ints, shift: Ints, s
         depth[i] = rows.depth[s]
 
 
-@compiled
+@in_place
 def _widest(rows: Rows, row_count: int) -> int:
     widest = 2
     for r in range(row_count):
@@ -60,16 +93,17 @@ def cost_rows(
     rows: Rows, row_count: int, outputs: Outputs, max_depth: int, per_adder: float, per_bit: float, work: Ints
 ) -> float:
     """Cost of all adders; fills ``depth`` and ``bits`` of every row whose bits are not known."""
-    inputs = rows.inputs
     limit = depth_limits(rows, row_count, max_depth)
     wanted = wanted_signs(rows, row_count, outputs)
-    widest = _widest(rows, row_count)
-    low = np.empty(widest, np.int64)
-    high = np.empty(widest, np.int64)
-    shift = np.empty(widest, np.int64)
-    sign = np.empty(widest, np.int64)
-    depth = np.empty(widest, np.int64)
-    merges = np.empty((widest, 9), np.int64)
+    return _sum_costs(rows, row_count, limit, wanted, _make_desk(_widest(rows, row_count)), per_adder, per_bit, work)
+
+
+@in_place
+def _sum_costs(
+    rows: Rows, row_count: int, limit: Ints, wanted: Ints, desk: Desk, per_adder: float, per_bit: float, work: Ints
+) -> float:
+    low, high, shift, sign, depth, merges = desk.low, desk.high, desk.shift, desk.sign, desk.depth, desk.merges
+    inputs = rows.inputs
     total = 0.0
     for r in range(row_count):
         k = rows.length[r]
@@ -94,14 +128,9 @@ def emit_adders(rows: Rows, row_count: int, outputs: Outputs, max_depth: int, en
     inputs = rows.inputs
     limit = depth_limits(rows, row_count, max_depth)
     wanted = wanted_signs(rows, row_count, outputs)
-    widest = _widest(rows, row_count)
-    low = np.empty(widest, np.int64)
-    high = np.empty(widest, np.int64)
-    shift = np.empty(widest, np.int64)
-    sign = np.empty(widest, np.int64)
-    depth = np.empty(widest, np.int64)
-    slot = np.empty(widest, np.int64)
-    merges = np.empty((widest, 9), np.int64)
+    desk = _make_desk(_widest(rows, row_count))
+    low, high, shift, sign, depth, merges = desk.low, desk.high, desk.shift, desk.sign, desk.depth, desk.merges
+    slot = np.empty(low.shape[0], np.int64)
     total = 0
     for r in range(row_count):
         total += max(rows.length[r] - 1, 0)

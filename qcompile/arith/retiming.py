@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from qcompile.arith.compiled import compiled, entry
+from qcompile.arith.compiled import compiled, entry, in_place
 from qcompile.arith.rows import Ints
 
 _FOREVER = 1 << 50
@@ -118,7 +118,7 @@ def _long_pairs(
     return found
 
 
-@compiled
+@in_place
 def _arc(head: Ints, following: Ints, to: Ints, capacity: Ints, arcs: int, a: int, b: int, amount: int) -> int:
     to[arcs] = b
     capacity[arcs] = amount

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from qcompile.arith.compiled import compiled
+from qcompile.arith.compiled import compiled, in_place
 from qcompile.arith.rows import Ints, Outputs, Rows, add_term, empty_rows, uniform
 
 
 @compiled
 def _name_single_terms(rows: Rows, row_count: int) -> Outputs:
     """What every row is: a row of one term is its source, shifted and signed, and any other is itself."""
-    inputs = rows.inputs
     names = Outputs(np.empty(row_count, np.int64), np.empty(row_count, np.int64), np.empty(row_count, np.int64))
+    _fill_names(rows, row_count, names)
+    return names
+
+
+@in_place
+def _fill_names(rows: Rows, row_count: int, names: Outputs) -> None:
+    inputs = rows.inputs
     for r in range(row_count):
         at = inputs + r
         up = 0
@@ -25,17 +31,22 @@ def _name_single_terms(rows: Rows, row_count: int) -> Outputs:
         names.source[r] = at
         names.shift[r] = up
         names.sign[r] = positive
-    return names
 
 
-@compiled
-def _order(rows: Rows, outputs: Outputs, alias: Ints, order: Ints, uses: Ints, kept: Ints) -> int:
+@in_place
+def _order(
+    rows: Rows,
+    outputs: Outputs,
+    alias: Ints,
+    order: Ints,
+    uses: Ints,
+    kept: Ints,
+    stack: Ints,
+    place: Ints,
+    seen: Ints,
+) -> int:
     """Rows the outputs need, operands first, and how many terms use each; marks the rows of outputs as kept."""
     inputs = rows.inputs
-    room = order.shape[0] + 1
-    stack = np.empty(room, np.int64)
-    place = np.empty(room, np.int64)
-    seen = np.zeros(room, np.int64)
     ordered = 0
     for c in range(outputs.source.shape[0]):
         s = outputs.source[c]
@@ -73,7 +84,7 @@ def _order(rows: Rows, outputs: Outputs, alias: Ints, order: Ints, uses: Ints, k
     return ordered
 
 
-@compiled
+@in_place
 def _recode(source: Ints, shift: Ints, sign: Ints, begin: int, end: int, chance: float, random: Ints) -> None:
     """Rewrites -1, 0, +1 (from shift s up to s+2) as +1, +1 and back, where nothing is in the way."""
     for i in range(begin, end):
@@ -95,7 +106,7 @@ def _recode(source: Ints, shift: Ints, sign: Ints, begin: int, end: int, chance:
             shift[one] += 1
 
 
-@compiled
+@in_place
 def _add_spread(
     rows: Rows,
     r: int,
@@ -147,39 +158,74 @@ def rebuild(
     ``apart[r]`` puts the terms of row r in place of its uses. With probability ``recode`` a digit of a row that
     changes and its neighbour are written in the other form of equal weight (3 = 4 - 1 = 2 + 1).
     """
-    inputs = rows.inputs
     names = _name_single_terms(rows, row_count)
     order = np.empty(row_count, np.int64)
     uses = np.zeros(row_count, np.int64)
     kept = np.zeros(row_count, np.int64)
-    ordered = _order(rows, outputs, names.source, order, uses, kept)
-    # Terms of every row once the chosen rows inside it are taken apart.
-    spread = np.zeros(row_count, np.int64)
+    number = np.empty(row_count + 1, np.int64)
+    spread = np.empty(row_count + 1, np.int64)
+    ordered = _order(rows, outputs, names.source, order, uses, kept, number, spread, np.zeros(row_count, np.int64))
+    room, widest = _spread_terms(rows, order, ordered, names, apart, uses, kept, spread)
+    result = empty_rows(rows.inputs, ordered + room + 1, 3 * room + 4)
+    pending = Outputs(np.empty(widest + 1, np.int64), np.empty(widest + 1, np.int64), np.empty(widest + 1, np.int64))
+    made = _write(rows, order, ordered, names, apart, kept, number, pending, recode, random, result)
+    columns = outputs.source.shape[0]
+    ends = Outputs(np.empty(columns, np.int64), np.empty(columns, np.int64), np.empty(columns, np.int64))
+    _rename(rows.inputs, outputs, names, number, ends)
+    return result, made, ends
+
+
+@in_place
+def _spread_terms(
+    rows: Rows, order: Ints, ordered: int, names: Outputs, apart: Ints, uses: Ints, kept: Ints, spread: Ints
+) -> tuple[int, int]:
+    """Fills ``spread``, the terms of every row once the chosen rows inside it are taken apart, and ``kept``.
+
+    Returns how many terms the kept rows have together, and the most that a row has.
+    """
+    inputs = rows.inputs
     room = 0
     widest = 0
     for k in range(ordered):
         r = order[k]
         if uses[r] > 1 and not apart[r]:
             kept[r] = 1
+        terms = rows.length[r]
         for i in range(rows.start[r], rows.start[r] + rows.length[r]):
             s = rows.source[i]
             if s >= inputs:
                 s = names.source[s - inputs]
-            spread[r] += 1
             if s >= inputs:
                 q = s - inputs
                 if apart[q] or not kept[q]:
-                    spread[r] += spread[q]
+                    terms += spread[q]
+        spread[r] = terms
         if kept[r]:
-            room += spread[r]
-        widest = max(widest, spread[r])
-    result = empty_rows(inputs, ordered + room + 1, 3 * room + 4)
+            room += terms
+        widest = max(widest, terms)
+    return room, widest
+
+
+@in_place
+def _write(
+    rows: Rows,
+    order: Ints,
+    ordered: int,
+    names: Outputs,
+    apart: Ints,
+    kept: Ints,
+    number: Ints,
+    pending: Outputs,
+    recode: float,
+    random: Ints,
+    result: Rows,
+) -> int:
+    """Writes the kept rows to ``result`` and returns how many there are; ``number`` is the new number of each."""
+    inputs = rows.inputs
     for i in range(inputs):
         result.low[i] = rows.low[i]
         result.high[i] = rows.high[i]
         result.depth[i] = rows.depth[i]
-    number = np.empty(row_count, np.int64)
-    pending = Outputs(np.empty(widest + 1, np.int64), np.empty(widest + 1, np.int64), np.empty(widest + 1, np.int64))
     made = 0
     end = 0
     for k in range(ordered):
@@ -209,9 +255,12 @@ def rebuild(
         number[r] = made
         made += 1
     result.start[made] = end
-    columns = outputs.source.shape[0]
-    out = Outputs(np.empty(columns, np.int64), np.empty(columns, np.int64), np.empty(columns, np.int64))
-    for c in range(columns):
+    return made
+
+
+@in_place
+def _rename(inputs: int, outputs: Outputs, names: Outputs, number: Ints, ends: Outputs) -> None:
+    for c in range(outputs.source.shape[0]):
         s = outputs.source[c]
         up = outputs.shift[c]
         positive = outputs.sign[c]
@@ -222,7 +271,6 @@ def rebuild(
             s = names.source[q]
             if s >= inputs:
                 s = inputs + number[s - inputs]
-        out.source[c] = s
-        out.shift[c] = up
-        out.sign[c] = positive
-    return result, made, out
+        ends.source[c] = s
+        ends.shift[c] = up
+        ends.sign[c] = positive

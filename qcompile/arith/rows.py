@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from qcompile.arith.compiled import compiled, leading_zeros
+from qcompile.arith.compiled import compiled, in_place, leading_zeros
 
 Ints = npt.NDArray[Any]
 
@@ -42,13 +42,13 @@ class Outputs(NamedTuple):
     sign: Ints
 
 
-@compiled
+@in_place
 def bit_length(value: int) -> int:
     """Bits of a non-negative integer."""
     return 64 - leading_zeros(value)
 
 
-@compiled
+@in_place
 def span_width(low: int, high: int) -> int:
     """Bits of the narrowest format holding low..high."""
     if low >= 0:
@@ -58,7 +58,7 @@ def span_width(low: int, high: int) -> int:
     return max(below, above) + 1
 
 
-@compiled
+@in_place
 def uniform(state: Ints) -> float:
     """Next number in [0, 1) of the xorshift64 generator (Marsaglia, Xorshift RNGs, 2003) with state uint64[1]."""
     x = state[0]
@@ -74,20 +74,20 @@ def empty_rows(inputs: int, row_room: int, term_room: int) -> Rows:
     """No rows yet, with room for row_room rows and term_room terms."""
     return Rows(
         inputs,
-        np.zeros(row_room + 1, np.int64),
-        np.zeros(row_room + 1, np.int64),
-        np.zeros(term_room, np.int64),
-        np.zeros(term_room, np.int64),
-        np.zeros(term_room, np.int64),
-        np.zeros(inputs + row_room, np.int64),
-        np.zeros(inputs + row_room, np.int64),
-        np.zeros(inputs + row_room, np.int64),
-        np.zeros(row_room + 1, np.int64),
-        np.zeros(row_room + 1, np.int64),
+        np.empty(row_room + 1, np.int64),
+        np.empty(row_room + 1, np.int64),
+        np.empty(term_room, np.int64),
+        np.empty(term_room, np.int64),
+        np.empty(term_room, np.int64),
+        np.empty(inputs + row_room, np.int64),
+        np.empty(inputs + row_room, np.int64),
+        np.empty(inputs + row_room, np.int64),
+        np.empty(row_room + 1, np.int64),
+        np.empty(row_room + 1, np.int64),
     )
 
 
-@compiled
+@in_place
 def add_term(source: Ints, shift: Ints, sign: Ints, begin: int, end: int, new: int, at: int, positive: int) -> int:
     """Adds ``positive * (new << at)`` to terms begin..end-1 and returns the new end.
 

@@ -3,22 +3,59 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from qcompile.arith.candidates import Scoring
-from qcompile.arith.compiled import compiled
+from qcompile.arith.compiled import compiled, in_place
 from qcompile.arith.pricing import cost_rows, depth_limits
 from qcompile.arith.rewriting import rebuild
 from qcompile.arith.rows import Ints, Outputs, Rows, uniform
-from qcompile.arith.sharing import share
+from qcompile.arith.sharing import make_tables, share
 from qcompile.arith.starting import starting_rows
 
+_HOPELESS = 0.5
+"""Width of an adder, in those of an average one, that more adders must come down to for a result to be priced."""
 
-@compiled
-def _take_apart(rows: Rows, count: int, portion: int, random: Ints) -> Ints:
+
+class Problem(NamedTuple):
+    """Columns [outputs, inputs]; ranges and arrival times of the inputs; the depth allowed; what adders cost."""
+
+    columns: Ints
+    low: Ints
+    high: Ints
+    arrival: Ints
+    max_depth: int
+    per_adder: float
+    per_bit: float
+
+
+class Plan(NamedTuple):
+    """How to search, within about ``budget`` steps of work.
+
+    ``starts`` [n, 4] are greedy runs: penalty and levels of the difference tree, dense digits or not, bias. Then up
+    to ``portion`` neighbouring rows, at random, are taken apart and shared again, with scores scaled by up to
+    ``1 ± noise / 2``; ``heat`` is the temperature at first, in average adders.
+    """
+
+    starts: Ints
+    budget: int
+    heat: float
+    noise: float
+    portion: int
+
+
+class _Found(NamedTuple):
+    rows: Rows
+    size: int
+    outputs: Outputs
+    cost: float
+
+
+@in_place
+def _take_apart(rows: Rows, count: int, portion: int, random: Ints, apart: Ints) -> None:
     """Marks up to ``portion`` rows used by the same few rows, because neighbours can be shared anew together."""
-    apart = np.zeros(count, np.int64)
     wanted = 1 + int(min(0.9 * count, portion) * uniform(random))
     chance = 0.3 + 0.7 * uniform(random)
     marked = 0
@@ -31,77 +68,73 @@ def _take_apart(rows: Rows, count: int, portion: int, random: Ints) -> Ints:
                 marked += 1
         if marked >= wanted:
             break
-    return apart
+
+
+@in_place
+def _adders(rows: Rows, count: int) -> int:
+    total: int = rows.start[count] - count
+    return total
 
 
 @compiled
-def search(
-    columns: Ints,
-    low: Ints,
-    high: Ints,
-    arrival: Ints,
-    max_depth: int,
-    starts: Ints,
-    budget: int,
-    heat: float,
-    portion: int,
-    per_adder: float,
-    per_bit: float,
-    random: Ints,
-    work: Ints,
-) -> tuple[Rows, int, Outputs]:
-    """Cheapest rows found for ``columns`` [outputs, inputs] within about ``budget`` steps of work.
+def search(problem: Problem, plan: Plan, random: Ints, work: Ints) -> tuple[Rows, int, Outputs]:
+    """Cheapest rows found.
 
-    ``starts`` [n, 4] are greedy runs: penalty and levels of the difference tree, dense digits or not, bias. Then up
-    to ``portion`` neighbouring rows, at random, are taken apart and shared again; a worse result is kept with the
-    probability of simulated annealing (Kirkpatrick, Gelatt and Vecchi, Optimization by Simulated Annealing, 1983),
-    ``heat`` average adders at first, falling to none.
+    In annealing a worse result is kept with the probability of Kirkpatrick, Gelatt and Vecchi, Optimization by
+    Simulated Annealing, 1983, at a temperature that falls to nothing. ``work[0]`` counts steps.
     """
-    outputs = columns.shape[0]
-    first, ends = starting_rows(
-        columns, low, high, arrival, max_depth, starts[0, 0], starts[0, 1], starts[0, 2] != 0, work
-    )
-    now, now_count, now_ends, now_cost = first, outputs, ends, np.inf
-    best, best_count, best_ends, best_cost = first, outputs, ends, np.inf
+    starts, budget, max_depth = plan.starts, plan.budget, problem.max_depth
+    outputs = problem.columns.shape[0]
+    tables = make_tables(1024, 4 * problem.columns.size, 1024)
+    rows, ends = starting_rows(problem.columns, problem.low, problem.high, problem.arrival, max_depth, starts[0], work)
+    now = _Found(rows, outputs, ends, np.inf)
+    best = now
     begun = 0
     last = 0
     step = 0
     while step == 0 or work[0] + last < budget:
         before = work[0]
         temperature = 0.0
-        bias = 0.0
         noise = 0.0
         recode = 0.0
         if step < starts.shape[0]:
             if step > 0:
-                first, ends = starting_rows(
-                    columns, low, high, arrival, max_depth, starts[step, 0], starts[step, 1], starts[step, 2] != 0, work
+                rows, ends = starting_rows(
+                    problem.columns, problem.low, problem.high, problem.arrival, max_depth, starts[step], work
                 )
-            source, count, source_ends = first, outputs, ends
-            apart = np.zeros(count, np.int64)
-            bias = starts[step, 3]
+            source = _Found(rows, outputs, ends, np.inf)
+            apart = np.zeros(outputs, np.int64)
+            bias = float(starts[step, 3])
         else:
             if step == starts.shape[0]:
-                now, now_count, now_ends, now_cost = best, best_count, best_ends, best_cost
+                now = best
                 begun = before
-            source, count, source_ends = now, now_count, now_ends
+            source = now
+            apart = np.zeros(source.size, np.int64)
             left = (budget - before) / (budget - begun)
-            temperature = heat * left * best_cost / best.start[best_count]
-            apart = _take_apart(source, count, portion, random)
-            noise = 0.8 * uniform(random)
+            temperature = plan.heat * left * best.cost / best.rows.start[best.size]
+            _take_apart(source.rows, source.size, plan.portion, random, apart)
+            noise = plan.noise * uniform(random)
             bias = 1.0 + 12.0 * uniform(random)
             recode = 0.1
-        trial, size, trial_ends = rebuild(source, count, source_ends, apart, recode, random)
+        trial, size, trial_ends = rebuild(source.rows, source.size, source.outputs, apart, recode, random)
         work[0] += 64 + 4 * trial.start[size]
-        made = share(trial, size, depth_limits(trial, size, max_depth), Scoring(bias, noise), random, work)
+        limit = depth_limits(trial, size, max_depth)
+        made, tables = share(trial, size, limit, Scoring(bias, noise), tables, random, work)
         trial, size, trial_ends = rebuild(trial, made, trial_ends, np.zeros(made, np.int64), 0.0, random)
-        cost = cost_rows(trial, size, trial_ends, max_depth, per_adder, per_bit, work)
-        if cost <= now_cost - temperature * math.log(uniform(random) + 1e-300):
-            now, now_count, now_ends, now_cost = trial, size, trial_ends, cost
-        if cost < best_cost:
-            best, best_count, best_ends, best_cost = trial, size, trial_ends, cost
+        worse = -temperature * math.log(uniform(random) + 1e-300)
+        adders = _adders(now.rows, now.size)
+        more = _adders(trial, size) - adders
+        # Pricing takes a fifth of the time, and most results can be told to be worse without it.
+        if step < starts.shape[0] or more * _HOPELESS * now.cost <= worse * adders:
+            cost = cost_rows(trial, size, trial_ends, max_depth, problem.per_adder, problem.per_bit, work)
+            found = _Found(trial, size, trial_ends, cost)
+            if cost <= now.cost + worse:
+                now = found
+            if cost < best.cost:
+                best = found
         last = work[0] - before
         step += 1
-        if best_cost == 0.0:
+        if best.cost == 0.0:
             break
-    return best, best_count, best_ends
+    return best.rows, best.size, best.outputs

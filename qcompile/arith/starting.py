@@ -8,26 +8,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from qcompile.arith.compiled import compiled
+from qcompile.arith.compiled import compiled, in_place, ones
 from qcompile.arith.rows import Ints, Outputs, Rows, empty_rows
 
 SHIFTS = 4
 """Shifts 0..3 of a column are tried as the base of another."""
 
 
-@compiled
+@in_place
 def digit_weight(value: int) -> int:
     """Non-zero digits of the non-adjacent form (Reitwiesner, Binary Arithmetic, 1960)."""
-    bits = abs(value)
-    bits ^= 3 * bits
-    weight = 0
-    while bits:
-        bits &= bits - 1
-        weight += 1
-    return weight
+    size = abs(value)
+    return ones(size ^ 3 * size)
 
 
-@compiled
+@in_place
 def write_digits(value: int, dense: bool, shifts: Ints, signs: Ints) -> int:
     """Digits of value, lowest first, and their number: the non-adjacent form, or the ``dense`` one of equal weight.
 
@@ -106,20 +101,20 @@ def starting_rows(
     high: Ints,
     arrival: Ints,
     max_depth: int,
-    penalty: int,
-    levels: int,
-    dense: bool,
+    start: Ints,
     work: Ints,
 ) -> tuple[Rows, Outputs]:
-    """One row per column of ``columns`` [outputs, inputs], over a difference tree of at most ``levels`` levels.
+    """One row per column of ``columns`` [outputs, inputs], over a difference tree.
 
-    ``low``, ``high`` and ``arrival`` belong to the inputs: ranges, and the adder depth at which they come.
+    ``start`` begins with the tree's penalty and levels, and whether digits are dense. ``low``, ``high`` and ``arrival``
+    belong to the inputs: ranges, and the adder depth at which they come.
     """
     outputs, inputs = columns.shape
     base = np.empty(outputs, np.int64)
     up = np.zeros(outputs, np.int64)
     positive = np.zeros(outputs, np.int64)
-    difference_tree(columns, penalty, levels, base, up, positive, work)
+    difference_tree(columns, start[0], start[1], base, up, positive, work)
+    dense = start[2] != 0
     terms = 0
     for c in range(outputs):
         for i in range(inputs):

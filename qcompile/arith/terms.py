@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from qcompile.arith.compiled import compiled
+from qcompile.arith.compiled import compiled, in_place
 from qcompile.arith.rows import Ints, Rows
 
 
@@ -28,7 +28,7 @@ class Terms(NamedTuple):
     first_use: Ints
 
 
-@compiled
+@in_place
 def term_code(source: int, shift: int, sign: int) -> int:
     """A term as a number that grows with the age rank of its source, then with its shift (9 bits), then its sign."""
     code: int = source << 10 | shift << 1 | (1 if sign < 0 else 0)
@@ -56,6 +56,13 @@ def lay_out_terms(rows: Rows, row_count: int) -> tuple[Terms, int]:
         np.empty(2 * count, np.int64),
         np.zeros(sources + count + 2, np.int64),
     )
+    _fill(terms, rows, row_count, count)
+    return terms, count
+
+
+@in_place
+def _fill(terms: Terms, rows: Rows, row_count: int, count: int) -> None:
+    sources = rows.inputs + row_count
     x = 0
     for r in range(row_count):
         terms.row_start[r] = x
@@ -81,10 +88,9 @@ def lay_out_terms(rows: Rows, row_count: int) -> tuple[Terms, int]:
     for s in range(sources, 0, -1):
         first_use[s] = first_use[s - 1]
     first_use[0] = 0
-    return terms, count
 
 
-@compiled
+@in_place
 def take_term(terms: Terms, rows: Rows, x: int) -> None:
     """Takes term x out of its row; the row's last term moves to its place."""
     r = terms.row[x]
@@ -98,7 +104,7 @@ def take_term(terms: Terms, rows: Rows, x: int) -> None:
     terms.place[x] = -1
 
 
-@compiled
+@in_place
 def put_term(terms: Terms, rows: Rows, x: int, source: int) -> None:
     """Appends term x, whose row, shift and sign are set, to its row as one of ``source``."""
     r = terms.row[x]
@@ -110,7 +116,7 @@ def put_term(terms: Terms, rows: Rows, x: int, source: int) -> None:
     rows.length[r] += 1
 
 
-@compiled
+@in_place
 def term_at(by_source: Ints, row: Ints, shift: Ints, begin: int, end: int, r: int, up: int) -> int:
     """The term in ``by_source[begin:end]`` with this row and shift, or -1; it may be gone."""
     lower = begin
@@ -128,7 +134,7 @@ def term_at(by_source: Ints, row: Ints, shift: Ints, begin: int, end: int, r: in
     return int(y) if row[y] == r and shift[y] == up else -1
 
 
-@compiled
+@in_place
 def return_terms(terms: Terms, rows: Rows, row_count: int) -> None:
     """Writes what is left of rows 0..row_count-1 back into them."""
     for r in range(row_count):
@@ -139,7 +145,7 @@ def return_terms(terms: Terms, rows: Rows, row_count: int) -> None:
             rows.sign[rows.start[r] + i] = terms.sign[x]
 
 
-@compiled
+@in_place
 def _sort_terms(source: Ints, shift: Ints, sign: Ints, begin: int, end: int) -> None:
     """Insertion sort by source, then shift: rows are short or nearly sorted."""
     for i in range(begin + 1, end):
