@@ -176,7 +176,7 @@ def _masked_taps(scan: WindowScan) -> int:
 
 def _folded_window(op: hardware.FoldedWindow, operand: hardware.Stream, target: Target) -> Cost:
     scan = folded_scan(op)
-    cost = _memory(scan.memory_words, operand.width, target) + Cost(lut=90, ff=120 + operand.width)
+    cost = _memory(scan.memory_words, operand.width, target) + Cost(lut=50, ff=120 + operand.width)
     return cost + (Cost(lut=float(operand.width)) if op.window.padded else Cost())
 
 
@@ -202,7 +202,9 @@ def _engine(design: Design, op: hardware.FoldedEngine, operands: list[hardware.S
     if op.repeats > 1:
         width = sum(x.width for x in operands)
         cost += _memory(op.vector, width, target)
-    return cost + Cost(lut=50, ff=60)
+    roms = [len(design.memories[name].words) for name in (op.weights, op.parameters) if name is not None]
+    counters = sum((count - 1).bit_length() for count in (op.vector, op.repeats, *roms))
+    return cost + Cost(lut=10 + 1.5 * counters, ff=60)
 
 
 def weighed(path: Datapath, depth: int, width: int, count: int, target: Target) -> float:
@@ -213,7 +215,10 @@ def weighed(path: Datapath, depth: int, width: int, count: int, target: Target) 
 
 def _rom(depth: int, width: int, target: Target) -> Cost:
     if not rom_in_blocks(depth, width, target):
-        return Cost(lut=width * max(1.0, 1.2 * depth / 64), ff=width)
+        # Four tables of 64 words and their multiplexer have no overhead; few words have few columns that differ.
+        luts_per_bit = max(1.0, depth / 64 * (1.0 if depth <= 256 else 1.3))
+        distinct = min(width, (1 << depth) // 2) if depth < 16 else width
+        return Cost(lut=distinct * luts_per_bit, ff=distinct)
     return Cost(bram18=_bram18(depth, width, target))
 
 
