@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import qcompile
+from qcompile.arith import AdderGraph, optimize
 from qcompile.report import check
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,7 +20,7 @@ def test_the_example_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     names: dict[str, Any] = {}
     exec("\n".join(blocks), names)
     written = json.loads((tmp_path / "build" / "report.json").read_text())
@@ -37,5 +38,13 @@ def test_every_public_member_of_the_result_is_documented() -> None:
     source = inspect.getsource(qcompile.Compiled)
     members = {name for name in dir(qcompile.Compiled) if not name.startswith("_")}
     members |= set(re.findall(r"^        self\.([a-z]\w*)(?:: [^=]+)? = ", source, re.M))
-    documented = set(re.findall(r"^\| `(\w+)", PAGE.split("## The result")[1], re.M))
+    documented = set(re.findall(r"^\| `(\w+)", PAGE.split("## ")[2], re.M))
     assert (sorted(members - documented), sorted(documented - members)) == ([], [])
+
+
+def test_every_argument_and_member_of_the_optimizer_is_documented() -> None:
+    section = PAGE.split("## ")[3]
+    documented = set(re.findall(r"`(\w+)", "\n".join(re.findall(r"^\| (`.*?) \|", section, re.M))))
+    members = {name for name in dir(AdderGraph) if not name.startswith("_")} - {"build", "input_ranges", "inputs"}
+    members |= set(AdderGraph.__dataclass_fields__) - {"input_ranges", "inputs"}
+    assert (set(inspect.signature(optimize).parameters) | members) - documented == set()
