@@ -1,12 +1,12 @@
 """Random networks, random options: whatever compiles must be exact, and whatever does not must be a diagnostic.
 
 Run from anywhere: ``python benchmarks/fuzz.py [--seeds 50] [--first 0] [--keep FOLDER]``. Each seed is a small float
-network of random blocks (convolutions with strides, padding, dilation and groups, pooling, residual sums, branches,
-activations, matrix products), quantized to random formats and built unrolled, folded for a rate, or folded to fit. Its
-RTL is simulated on a few frames with random back-pressure, and its latency and interval are compared with the report's:
-equal, or (where a fork or a window's padding holds its source up, which the report's timing does not follow) within
-10 %. Exit code 1 where a simulation differs, a cycle count was foretold wrongly, or anything but a diagnostic was
-raised; models that did so are kept in FOLDER.
+network of random blocks (convolutions with strides, padding, dilation and groups, pooling, residual sums, gates,
+branches, activations, matrix products), quantized to random formats and built unrolled, folded for a rate, or folded to
+fit. Its RTL is simulated on a few frames with random back-pressure, and its latency and interval are compared with the
+report's: equal, or (where a fork or a window's padding holds its source up, which the report's timing does not follow)
+within 10 %. Exit code 1 where a simulation differs, a cycle count was foretold wrongly, or anything but a diagnostic
+was raised; models that did so are kept in FOLDER.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class Builder:
     def __init__(self, seed: int) -> None:
         self.draw = random.Random(seed)
         self.numbers = np.random.default_rng(seed)
+        self.gates = seed % 4 == 3  # residual sums become products with a gate
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
         flat = self.draw.random() < 0.25
@@ -130,7 +131,10 @@ class Builder:
         for _ in range(self.draw.randint(1, 2)):
             self.convolution(self.shape[0], keep_size=True)
             self.activation()
-        self.node("Add", self.last, start)
+        if self.gates:
+            self.node("Mul", self.node("Sigmoid", self.last), start)
+        else:
+            self.node("Add", self.last, start)
 
     def branches(self) -> None:
         start, (channels, *size) = self.last, self.shape

@@ -46,6 +46,11 @@ def maximum(op: integer.Maximum, result: IntType, a: IntType, b: IntType) -> Ker
     return lambda p, q: np.maximum(cast(p, dtype), cast(q, dtype))
 
 
+def product(op: integer.Product, result: IntType, a: IntType, b: IntType) -> Kernel:
+    dtype = dtype_for(magnitude(a.span) * magnitude(b.span))
+    return lambda p, q: cast(p, dtype) * cast(q, dtype)
+
+
 def select(op: integer.Select, result: IntType, condition: IntType, a: IntType, b: IntType) -> Kernel:
     dtype = storage(result)
     return lambda c, p, q: np.where(c.astype(bool), cast(p, dtype), cast(q, dtype))
@@ -171,6 +176,7 @@ KERNELS: dict[type[IntegerOp], Callable[..., Kernel]] = {
     integer.MatMul: matmul,
     integer.WeightedSum: weighted_sum,
     integer.Maximum: maximum,
+    integer.Product: product,
     integer.Select: select,
     integer.Requantize: requantize,
     integer.Rescale: rescale,
@@ -191,5 +197,6 @@ PLANAR: dict[type[IntegerOp], Callable[..., Kernel]] = {
     integer.Rescale: partial(rescale, planar=True),
     integer.WeightedSum: partial(weighted_sum, planar=True),
     integer.Maximum: maximum,
+    integer.Product: product,
 }
 """Kernels on planar blocks: of operations that have no other, and of those that may follow them."""

@@ -9,9 +9,10 @@ from qcompile.ir import datapath, integer
 from qcompile.ir.graph import Node
 from qcompile.lower.build import Term
 from qcompile.lower.finish import FINISHING, Finish, finishes, multiplied
+from qcompile.lower.product import product_of
 from qcompile.lower.rules import RULES
 
-_JOINS = integer.WeightedSum | integer.Maximum | integer.Select
+_JOINS = integer.WeightedSum | integer.Maximum | integer.Product | integer.Select
 
 
 def pointwise(op: Any) -> bool:
@@ -34,6 +35,8 @@ def _lowered(finish: Finish, op: Any, lane: int, x: list[str]) -> str:
             return _weighted_sum(finish, op, lane, x)
         case integer.Maximum():
             return build.add("max_", datapath.Maximum(), *x)
+        case integer.Product():
+            return product_of(build, *x)
         case integer.Select():
             return build.add("chosen_", datapath.Select(), *x)
         case integer.Rescale(factor=(_,), offset=(_,), shift=(_,)):  # constants: fewer adders than digits from ROM

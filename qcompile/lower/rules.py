@@ -12,6 +12,7 @@ from qcompile.ir.array import Array
 from qcompile.ir.integer import IntegerOp
 from qcompile.lower.build import Builder, Lanes, Term
 from qcompile.lower.counting import count_steps
+from qcompile.lower.product import product_of
 from qcompile.numerics.rounding import Rounding
 from qcompile.numerics.span import Span
 
@@ -78,6 +79,13 @@ def _plus(build: Builder, term: Term, offset: int) -> Term:
 def _maximum(build: Builder, op: integer.Maximum, a: Lanes, b: Lanes) -> Lanes:
     return [
         Term(build.add("max_", datapath.Maximum(), build.value(p, "max"), build.value(q, "max")))
+        for p, q in zip(a, b, strict=True)
+    ]
+
+
+def _product(build: Builder, op: integer.Product, a: Lanes, b: Lanes) -> Lanes:
+    return [
+        Term(product_of(build, p.node, q.node), p.shift + q.shift, p.negate != q.negate)
         for p, q in zip(a, b, strict=True)
     ]
 
@@ -199,6 +207,7 @@ RULES: dict[type[IntegerOp], Any] = {
     integer.MaxPool: _max_pool,
     integer.WeightedSum: _weighted_sum,
     integer.Maximum: _maximum,
+    integer.Product: _product,
     integer.Select: _select,
     integer.Rescale: _rescale,
     integer.RoundSignificand: _round_significand,

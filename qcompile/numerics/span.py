@@ -65,6 +65,10 @@ class Span:
         ends = (self.low * factor, self.high * factor)
         return Span(min(ends), max(ends))
 
+    def times(self, other: Span) -> Span:
+        """The span of ``x * y``."""
+        return Span.of(x * y for x in (self.low, self.high) for y in (other.low, other.high))
+
     def __str__(self) -> str:
         return f"{self.low}..{self.high}"
 

@@ -130,6 +130,7 @@ _ENGINES = {
     "thresholds": ("requantize", "comparators"),
     "lookup": ("table", "few input bits"),
     "maximum": ("comparator", "larger of two"),
+    "product": ("digit products", "Booth digits of the narrower operand, shifted and added"),
     "select": ("multiplexer", "one of two, as a bit says"),
     "gather": ("wiring", "a fixed order of lanes"),
     "concat": ("wiring", "lanes side by side"),

@@ -45,6 +45,8 @@ def magnitudes(graph: Graph, values: Mapping[str, npt.NDArray[Any]]) -> dict[str
                 sizes[node.name] = np.concatenate(operands, axis=-1)
             case integer.Maximum():
                 sizes[node.name] = np.maximum(*operands)
+            case integer.Product():
+                sizes[node.name] = operands[0] * operands[1]
             case integer.Select():
                 sizes[node.name] = np.maximum(*operands[1:])
             case _:

@@ -162,6 +162,14 @@ MAXIMA = [
     Case("equal spans", integer.Maximum(), (Operand((2, 1, 2)), Operand((2, 1, 2)))),
     Case("mixed spans", integer.Maximum(), (Operand((3,), offset=(0, 8, 20)), Operand((3,), shift=(1, 0, 0)))),
 ]
+PRODUCTS = [
+    Case("of signed values", integer.Product(), (Operand((2, 2, 2), BYTE, shift=(4, 1)), Operand((2, 2, 2), BYTE))),
+    Case("of unsigned values", integer.Product(), (Operand((2, 3), offset=(0, 16, 40)), Operand((2, 3), offset=(8,)))),
+    Case("with a bit", integer.Product(), (Operand((2, 2)), Operand((2, 2), NIBBLE, (8,), (3,)))),
+    Case(
+        "with few values", integer.Product(), (Operand((2, 3), offset=(0, 8, 3)), Operand((2, 3), NIBBLE, (8,), (2,)))
+    ),
+]
 BITS = Operand((2, 2), NIBBLE, (8,), (3,))
 SELECTS = [
     Case("equal spans", integer.Select(), (BITS, Operand((2, 2)), Operand((2, 2)))),
@@ -297,6 +305,7 @@ def _wide() -> Iterator[Case]:
             (integer.Reshape((2, 2)), (vector,)),
             (integer.Gather(Array([3, 0, 0])), (vector,)),
             (integer.Concat(), (vector, Operand((2,), base, (0, 1), (0, 9)))),
+            (integer.Product(), (vector, Operand((4,), base, (8, 0, 1, 5), (0, 1, 0, 3)))),
             (integer.Select(), (bit, vector, Operand((4,), base, (-3, 0, 1, 5), (0, 1, 0, 3)))),
             (integer.ArgMax(), (vector,)),
             (integer.Output((4,), Array([0, 1, 2, 3]), (Q(1),), (Q(0),)), (vector,)),
@@ -311,7 +320,8 @@ def _near(bits: int) -> Operand:
 
 
 CASES: list[Case] = [
-    *(*CONVS, *MATMULS, *MAX_POOLS, *SUM_POOLS, *WEIGHTED_SUMS, *MAXIMA, *SELECTS, *RESCALES, *ROUND_SIGNIFICANDS),
+    *(*CONVS, *MATMULS, *MAX_POOLS, *SUM_POOLS, *WEIGHTED_SUMS, *MAXIMA, *PRODUCTS, *SELECTS),
+    *(*RESCALES, *ROUND_SIGNIFICANDS),
     *(*THRESHOLDS, *LOOKUPS, *RESHAPES, *GATHERS, *CONCATS, *ARGMAXES, *REQUANTIZES, _output((3,)), _output((2, 2, 2))),
     *_wide(),
 ]

@@ -98,6 +98,12 @@ def _maximum(op: Any, result: Ints, a: Ints, b: Ints) -> Pair:
     return result.ravel().tolist(), [sorted(pair)[1] for pair in pairs]
 
 
+def _product(op: Any, result: Ints, a: Ints, b: Ints) -> Pair:
+    pairs = zip(a.ravel().tolist(), b.ravel().tolist(), strict=True)
+    meant = [UNIT * p * (WEIGHT_UNIT * q) for p, q in pairs]
+    return [v * UNIT * WEIGHT_UNIT for v in result.ravel().tolist()], meant
+
+
 def _select(op: Any, result: Ints, *operands: Ints) -> Pair:
     """On bits the choice is a sum of products."""
     rows = zip(*(x.ravel().tolist() for x in operands), strict=True)
@@ -216,6 +222,7 @@ LAWS: dict[str, Callable[..., Pair]] = {
     "sum_pool": _sum_pool,
     "weighted_sum": _weighted_sum,
     "maximum": _maximum,
+    "product": _product,
     "select": _select,
     "requantize": _requantize,
     "rescale": _rescale,

@@ -150,6 +150,7 @@ BAD: list[tuple[IntegerOp, tuple[Any, ...], str]] = [
     (integer.Reshape((5,)), ((2, 3),), "(2, 3) has other elements than (5,)"),
     (integer.Concat(), ((2, 3), (3, 3)), "shapes [(2, 3), (3, 3)]"),
     (integer.Maximum(), ((2, 3), (2, 2)), "shapes (2, 3) and (2, 2)"),
+    (integer.Product(), ((2, 3), (3, 2)), "shapes (2, 3) and (3, 2)"),
     (integer.MaxPool(CASES[0].op.window), ((4, 3),), "needs [rows, columns, channels], found (4, 3)"),  # type: ignore[attr-defined]
     (integer.Rescale((1,), (0,), (-1,), 0, 1), ((3,),), "rounding must be FLOOR or HALF_EVEN, shifts non-negative"),
     (integer.WeightedSum(((1,),), (0,)), ((3,), (3,)), "1 factors for operands [(3,), (3,)]"),

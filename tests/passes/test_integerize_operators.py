@@ -57,7 +57,7 @@ def test_the_quotient_by_three_is_not_rounded_before_its_quantizer():
     check_exact(n.graph(n.quantize(n.add(model.Div(), n.x, n.constant(3.0)), UNBOUNDED)))
 
 
-@pytest.mark.parametrize("op", [model.Add(), model.Maximum(), model.Minimum()], ids=lambda op: op.mnemonic)
+@pytest.mark.parametrize("op", [model.Add(), model.Mul(), model.Maximum(), model.Minimum()], ids=lambda op: op.mnemonic)
 def test_tensors_with_different_scales_per_channel_meet_exactly(op):
     n = image()
     a = n.add(model.Mul(), n.x, n.constant(0.75, -1.5, 2.0, shape=(1, 3, 1, 1)))
@@ -65,7 +65,7 @@ def test_tensors_with_different_scales_per_channel_meet_exactly(op):
     check_exact(n.graph(n.add(op, a, b)))
 
 
-@pytest.mark.parametrize("op", [model.Add(), model.Maximum(), model.Minimum()], ids=lambda op: op.mnemonic)
+@pytest.mark.parametrize("op", [model.Add(), model.Mul(), model.Maximum(), model.Minimum()], ids=lambda op: op.mnemonic)
 def test_a_pooled_tensor_is_broadcast_over_an_image(op):
     n = image()
     pooled = n.add(model.Reduce("sum", (2, 3)), n.x)

@@ -55,9 +55,7 @@ def test_a_table_that_would_be_too_large_is_refused():
     assert "quantize the accumulator to at most 16 bits before the nonlinearity" in text
 
 
-def test_products_of_tensors_have_no_engine():
-    n = Network(1, 4, 4)
-    assert "QC105" in refused(n.graph(n.add(model.Mul(), n.x, n.x)))[0]
+def test_matrix_products_of_tensors_have_no_engine():
     n = Network(1, 4, 4)
     assert "QC105" in refused(n.graph(n.add(model.MatMul(), n.x, n.x)))[0]
 
@@ -76,8 +74,8 @@ def test_a_division_by_zero_is_damage():
 
 
 def test_all_findings_are_reported_together():
-    n = Network(1, 4)
-    a = n.add(model.Mul(), n.x, n.x)
+    n = Network(1, 4, 4)
+    a = n.add(model.MatMul(), n.x, n.x)
     b = n.add(model.Div(), n.x, n.constant(0.0))
     assert len(refused(n.graph(n.add(model.Add(), a, b), n.add(model.Mul(), b, a)))) == 2
 

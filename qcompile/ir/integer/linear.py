@@ -132,6 +132,24 @@ class WeightedSum(IntegerOp):
         return total
 
 
+@INTEGER.op
+@dataclass(frozen=True)
+class Product(IntegerOp):
+    """``a * b`` of two computed values, element by element: gates, masks, squares."""
+
+    mnemonic: ClassVar[str] = "product"
+
+    def result_type(self, *operands: IntType) -> IntType:
+        a, b = operands
+        if a.shape != b.shape:
+            raise IRError(f"shapes {a.shape} and {b.shape}")
+        return IntType(a.shape, tuple(p.times(q) for p, q in zip(a.spans, b.spans, strict=True)))
+
+    def evaluate(self, *operands: Ints) -> Ints:
+        a, b = operands
+        return a * b
+
+
 def _dot_spans(weights: npt.NDArray[np.int64], spans: list[Span]) -> list[Span]:
     """Exact spans of ``x @ weights`` for independent x in ``spans``; weights [in, out]."""
     exact = weights.astype(object)

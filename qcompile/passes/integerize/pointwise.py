@@ -11,7 +11,7 @@ from qcompile.ir.graph import Node, merge_origins
 from qcompile.numerics.function import Affine, Clamp, Curve, Leaky
 from qcompile.passes.integerize.builder import Builder, Value
 from qcompile.passes.integerize.carried import Carried, Known, Raw, Refused, common_unit, shared
-from qcompile.passes.integerize.grids import lines, straight
+from qcompile.passes.integerize.grids import lines, regridded, straight
 from qcompile.passes.integerize.inputs import with_term
 from qcompile.passes.integerize.placing import flat, side_by_side, widened
 from qcompile.passes.integerize.quantizing import SIGN, quantized
@@ -33,11 +33,7 @@ def add(build: Builder, node: Node) -> Value:
 def multiply(build: Builder, node: Node) -> Value:
     side = build.constant_side(node)
     if side is None:
-        raise Refused(
-            "QC105",
-            "the product of two computed tensors has no multiplier-free engine",
-            "make one operand a constant, or restructure the model",
-        )
+        return _product(build, node, build.carried(node, 0), build.carried(node, 1))
     return _scaled(build, node, 1 - side, build.known(node, side))
 
 
@@ -81,6 +77,23 @@ def joined(build: Builder, node: Node, a: Carried, b: Carried, sign: int = 1) ->
     name = build.emit(node.name, integer.WeightedSum(factors, (0,)), (a.node, b.node), origin)
     offsets = [o + sign * p for o, p in zip(base, gap, strict=True)]
     return Carried(name, a.shape, a.index, (Affine(shared(units), shared(offsets)),))
+
+
+def _product(build: Builder, node: Node, a: Carried, b: Carried) -> Carried:
+    """Codes without offsets, multiplied; scales multiply too."""
+    a, b = (_without_offset(build, x) for x in side_by_side(build, straight(build, a), straight(build, b)))
+    origin = merge_origins(a.origin, b.origin, node.origin)
+    name = build.emit(node.name, integer.Product(), (a.node, b.node), origin)
+    scales = [s * t for s, t in zip(lines(a)[0], lines(b)[0], strict=True)]
+    return Carried(name, a.shape, a.index, (Affine(shared(scales), (_ZERO,)),))
+
+
+def _without_offset(build: Builder, x: Carried) -> Carried:
+    scales, offsets = lines(x)
+    if not any(offsets):
+        return x
+    units = [common_unit([s, o]) for s, o in zip(scales, offsets, strict=True)]
+    return regridded(build, x, units, [_ZERO] * x.channels)
 
 
 def clip(build: Builder, node: Node) -> Value:
