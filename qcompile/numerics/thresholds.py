@@ -75,4 +75,5 @@ class ThresholdQuantizer(Quantizer):
         return codes
 
     def __str__(self) -> str:
-        return f"{len(self.at[0])} thresholds x {float(self.scale[0]):.4g}"
+        count = len(self.at[0])
+        return f"{count} threshold{'s' if count > 1 else ''} x {float(self.scale[0]):.4g}"

@@ -107,14 +107,17 @@ def _rate(report: Mapping[str, Any]) -> Finding | None:
     totals = report["totals"]
     if not report.get("target") or not totals.get("ii_cycles"):
         return None
-    interval, latency, clock = totals["ii_cycles"], totals["latency_cycles"], totals["clock_mhz"]
+    latency, clock = totals["latency_cycles"], totals["clock_mhz"]
+    interval = report.get("verify", {}).get("ii_cycles", totals["ii_cycles"])
+    foretold = "" if interval == totals["ii_cycles"] else f" (measured; the schedule foretold {totals['ii_cycles']:,})"
+    rate = clock * 1e6 / interval
     every = "one sample every cycle" if interval == 1 else f"one sample every {interval:,} cycles"
     time = duration(latency / clock).replace("µ", "u")  # for any terminal
     text = (
-        f"speed     {totals['fps']:,.0f} samples/s at {clock:g} MHz; latency {latency:,} cycles ({time}), "
-        f"one sample every {interval:,}"
+        f"speed     {rate:,.0f} samples/s at {clock:g} MHz; latency {latency:,} cycles ({time}), "
+        f"one sample every {interval:,}{foretold}"
     )
-    return Finding("Samples a second", compact(totals["fps"]), f"{every} at {clock:g} MHz", "open", text)
+    return Finding("Samples a second", compact(rate), f"{every} at {clock:g} MHz{foretold}", "open", text)
 
 
 def _latency(report: Mapping[str, Any]) -> Finding | None:

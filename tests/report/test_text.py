@@ -56,6 +56,14 @@ def test_rounding_that_was_asked_for_is_said_with_its_formats() -> None:
     assert render_text(report).splitlines()[4] == line
 
 
+def test_the_rate_is_what_was_measured_and_says_what_was_foretold() -> None:
+    report = example_report()
+    report["verify"] |= {"ii_cycles": 80}
+    (line,) = (line for line in render_text(report).splitlines() if line.startswith("speed"))
+    assert line.startswith("speed     2,500,000 samples/s at 200 MHz; ")
+    assert line.endswith(", one sample every 80 (measured; the schedule foretold 64)")
+
+
 def test_a_mismatch_is_not_overlooked() -> None:
     report = example_report()
     report["verify"]["rtl_mismatches"] = 2
