@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from qcompile import frontend, targets
+from qcompile import arith, frontend, targets
 from qcompile.backends.amaranth import INTERFACES, Pins, emit
 from qcompile.compiled import Compiled
 from qcompile.config import Config, load_config
@@ -217,7 +217,8 @@ def _scheduled(
     progress: Progress,
 ) -> Design:
     def show(layer: str, done: float) -> None:
-        progress(f"lower {layer}", done)
+        first = "" if arith.kernels_ready() else " (first time here: compiles the optimizer)"
+        progress(f"lower {layer}{first}", done)
 
     choices = None if schedule_file is None else read_schedule(schedule_file)
     if fold and fps is None and choices is None:

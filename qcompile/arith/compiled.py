@@ -65,6 +65,10 @@ class _PackageCache(_FunctionCache):  # type: ignore[misc]
     callees in other files have changed.
     """
 
+    def ready(self) -> bool:
+        """Whether there is machine code of today's sources."""
+        return any(key[-1] == kernel_digest() for key in self._cache_file._load_index())
+
     def _index_key(self, signature: Any, codegen: Any) -> Any:
         return (*super()._index_key(signature, codegen), kernel_digest())
 

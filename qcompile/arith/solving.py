@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from qcompile.arith.compiled import entry
@@ -31,3 +33,9 @@ def propagate(values: Ints, adders: Ints) -> None:
         sign = -1 if adders[k, 4] else 1
         for i in range(values.shape[1]):
             values[first + k, i] = (values[left, i] << up) + sign * (values[right, i] << other)
+
+
+def kernels_ready() -> bool:
+    """Whether the optimizer is compiled, in this process or on disk; if not, its first call takes half a minute."""
+    kernel: Any = solve
+    return bool(kernel.signatures) or kernel._cache.ready()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from qcompile.arith import compiled
+from qcompile.arith import compiled, kernels_ready, optimize
 from qcompile.arith.retiming import earliest_stages
 from qcompile.arith.solving import propagate, solve
 
@@ -24,3 +24,11 @@ def test_machine_code_on_disk_is_not_used_once_any_kernel_source_has_changed(
     assert before == kernel._cache._index_key("signature", _Codegen())
     monkeypatch.setattr(compiled, "kernel_digest", lambda: "another state")
     assert kernel._cache._index_key("signature", _Codegen()) != before
+
+
+def test_the_optimizer_is_known_to_be_compiled_once_it_has_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    optimize([[3, 5], [7, 9]], [(0, 1)] * 2)
+    assert kernels_ready()
+    assert solve._cache.ready()
+    monkeypatch.setattr(compiled, "kernel_digest", lambda: "another state")
+    assert not solve._cache.ready()
