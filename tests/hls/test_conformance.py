@@ -26,7 +26,7 @@ from qcompile.verify.vectors import pack, unpack
 EVERY_CASE = [case for cases in DATAPATH_CASES.values() for case in cases]
 IN_HARDWARE = [case for case in CASES if case.hardware]
 EVERY_NETWORK = [*NETWORKS, *(f"{name}, folded" for name in FOLDED)]
-HELPERS = {"type", "entry", "number", "only_value", "shifted", "balanced_sum"}
+HELPERS = {"type", "entry", "number", "only_value", "shifted", "balanced_sum", "moved_by"}
 """Macros that other macros use."""
 
 

@@ -12,7 +12,7 @@ _RESERVED = frozenset(
     assert errno stdin stdout stderr linux unix major minor main std hls shim qcompile
     sbits ubits sbits_entry ubits_entry word native literal constant lookup at_least greater xnor select maximum clamp
     booth_digit half_of round_significand beat image kernel strides pads dilations padding sliding_window pipeline
-    duplicate collect distribute sum_beats reorder alternate core input output receive send signed_shift
+    duplicate collect distribute sum_beats reorder alternate core input output receive send signed_shift moved
     x y v""".split()  # noqa: SIM905
 )
 
