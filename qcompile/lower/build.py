@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from qcompile import arith
@@ -72,12 +73,12 @@ class Builder:
 
     def product(self, matrix: list[list[int]], lanes: Lanes, stem: str) -> Lanes:
         """``lanes @ matrix`` ([in][out]) as a shared adder graph."""
-        rows = [
-            [(-w if lane.negate else w) << lane.shift for w in row] for row, lane in zip(matrix, lanes, strict=True)
-        ]
+        rows = tuple(
+            tuple((-w if lane.negate else w) << lane.shift for w in row)
+            for row, lane in zip(matrix, lanes, strict=True)
+        )
         sources = [lane.node for lane in lanes]
-        ranges = [(self.spans[s].low, self.spans[s].high) for s in sources]
-        graph = arith.optimize(rows, ranges, effort=self.effort.level, seed=self.effort.seed)
+        graph = _adder_graph(rows, tuple((self.spans[s].low, self.spans[s].high) for s in sources), self.effort)
         for node, (low, high) in zip(graph.nodes, graph.ranges[graph.inputs :], strict=True):
             op = datapath.ShiftAdd(node.left_shift, node.right_shift, node.subtract, Span(low, high))
             sources.append(self.add(f"{stem}_", op, sources[node.left], sources[node.right]))
@@ -103,3 +104,11 @@ class Builder:
 
     def finish(self, outputs: Sequence[str]) -> Graph:
         return Graph(datapath.DATAPATH, self.name, tuple(self.nodes), tuple(outputs)).without_dead_nodes()
+
+
+@lru_cache(maxsize=64)
+def _adder_graph(
+    rows: tuple[tuple[int, ...], ...], ranges: tuple[tuple[int, int], ...], effort: Effort
+) -> arith.AdderGraph:
+    """Kept, because a search for a schedule builds the same layers again and again."""
+    return arith.optimize(rows, ranges, effort=effort.level, seed=effort.seed)

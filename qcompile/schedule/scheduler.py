@@ -20,7 +20,7 @@ from qcompile.schedule.partition import Group, partition
 from qcompile.schedule.pointwise import PointwiseLayer, can_join, joined_pointwise
 from qcompile.schedule.search import fastest
 from qcompile.schedule.sharing import lane_costs, requantizing_lanes, split, splits
-from qcompile.schedule.small import unroll_small_layers
+from qcompile.schedule.small import least_luts, unroll_small_layers
 from qcompile.schedule.spatial import SpatialLayer, collect_or_distribute
 from qcompile.targets import Target, fit
 
@@ -51,21 +51,30 @@ def schedule_fastest(
     effort: Effort,
     progress: Progress = lambda layer, done: None,
 ) -> Design:
-    """The folded design with the highest rate whose estimate fits the target; the smallest where none fits."""
+    """The design with the highest rate whose estimate fits the target; the smallest where none fits.
+
+    Layers that no folding makes fast enough are unrolled, which is tried only where their adders could fit.
+    """
+    groups = _grouped(graph, True)
+    shapes = {group: layer_shape(graph, group) for group in groups if foldable(graph, group)}
 
     def build(cycles: int, unrolled: Mapping[str, Choice] | None = None) -> Design:
         progress(f"{cycles:,} cycles a frame", 0.0)
         return schedule(graph, target, clock_mhz, effort, cycles=cycles, choices=unrolled)
 
-    def fits(design: Design) -> bool:
+    def fits(cycles: int) -> Design | None:
+        unrolled = [group for group, shape in shapes.items() if fold(shape, cycles).cycles > cycles]
+        if sum(least_luts(graph, group.anchor) for group in unrolled) > target.max_lut * target.luts:
+            return None
+        design = build(cycles)
         total = total_cost(design, target)
-        return not fit({"lut": total.lut, "ff": total.ff, "bram18": total.bram18, "dsp": 0}, target)
+        exceeded = fit({"lut": total.lut, "ff": total.ff, "bram18": total.bram18, "dsp": 0}, target)
+        return None if exceeded else design
 
-    groups = [g for g in _grouped(graph, True) if foldable(graph, g)]
-    if not groups:
+    if not shapes:
         return build(1)
-    least = max(fold(layer_shape(graph, group), 1).cycles for group in groups)
-    best, cycles = fastest(build, fits, least, slowest(graph, groups))
+    least = max(graph.types[name].positions for group in groups for name in group.operands)  # a word a cycle
+    best, cycles = fastest(build, fits, least, slowest(graph, list(shapes)))
     return unroll_small_layers(lambda unrolled: build(cycles, unrolled), best, graph, target)
 
 

@@ -1,4 +1,4 @@
-"""The fastest folding that fits a target."""
+"""The fastest schedule that fits a target."""
 
 from __future__ import annotations
 
@@ -11,25 +11,27 @@ _ENOUGH = 1.03  # stop when the bounds are so close
 
 
 def fastest(
-    build: Callable[[int], Design], fits: Callable[[Design], bool], least: int, slowest: int
+    build: Callable[[int], Design], fits: Callable[[int], Design | None], least: int, slowest: int
 ) -> tuple[Design, int]:
-    """The design with the fewest cycles per frame, about, that ``fits``, the smallest where none does; and the cycles.
+    """The design with the fewest cycles per frame, about, that fits, the smallest where none does; and the cycles.
 
-    ``build`` makes a design for a number of cycles, from ``least`` (every layer as wide as folding goes) to
-    ``slowest`` (one lane everywhere). Cost falls as cycles rise, though not strictly, so the
-    bisection is a good guess and its result is checked by ``fits``.
+    ``build`` makes a design for a number of cycles, from ``least`` to ``slowest`` (one lane everywhere); ``fits``
+    makes it too, and is None where it does not fit. Cost falls as cycles rise, though not strictly, so the bisection
+    is a good guess whose result fits.
     """
-    best = build(slowest)
-    cycles = slowest
-    if not fits(best):
-        return best, cycles
+    best, cycles = fits(slowest), slowest
+    if best is None:
+        return build(slowest), slowest
+    fastest = fits(least)
+    if fastest is not None:
+        return fastest, least
     fast, slow = float(least), float(slowest)
     for _ in range(_STEPS):
         if slow / fast < _ENOUGH:
             break
         middle = (fast * slow) ** 0.5
-        design = build(int(middle))
-        if fits(design):
+        design = fits(int(middle))
+        if design is not None:
             best, cycles, slow = design, int(middle), middle
         else:
             fast = middle

@@ -10,6 +10,7 @@ from qcompile import targets
 from qcompile.ir import integer
 from qcompile.ir.array import Array
 from qcompile.ir.graph import Node
+from qcompile.ir.window import Window
 from qcompile.lower.build import Effort
 from qcompile.schedule import Design, schedule, schedule_fastest
 from qcompile.schedule.estimate import total_cost
@@ -41,3 +42,19 @@ def test_a_layer_is_unrolled_where_its_few_weights_take_less_so(first: np.ndarra
     assert lanes(found) == lanes(folded) | ({"first": None} if unrolled else {})
     assert (total_cost(found, BOARD).lut < total_cost(folded, BOARD).lut) == unrolled
     assert None in lanes(schedule_fastest(graph, BOARD, 50.0, Effort())).values() or not unrolled
+
+
+def test_the_fastest_schedule_unrolls_what_no_folding_makes_fast_enough_and_fits() -> None:
+    window = Window((3, 3), pads=(1, 1, 1, 1))
+    weights = np.random.default_rng(0).integers(-7, 8, (3, 3, 8, 16))
+    nodes = [
+        source((8, 8, 8), -8, 7),
+        Node("conv", integer.Conv(Array(weights), window), ("x",)),
+        Node("pool", integer.SumPool(Window((8, 8))), ("conv",)),
+    ]
+    graph = network("n", nodes)
+    found = {
+        name: lanes(schedule_fastest(graph, targets.get(name), 50.0, Effort())) for name in ("ultra96", "icebreaker")
+    }
+    assert found["ultra96"]["conv"] is None  # 64 cycles a frame, where folded it takes 9 for each position
+    assert found["icebreaker"]["conv"] is not None
