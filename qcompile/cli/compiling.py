@@ -111,14 +111,22 @@ def format_options(made: Parser) -> None:
     )
     how.add_argument("--constants", metavar="FORMAT", help="round the constants that such results are computed with")
     how.add_argument("--scales", choices=SCALES, help="pow2: rescaling is a shift (default: pow2)")
-    how.add_argument("--weight-rounding", choices=ROUNDINGS, help="how weights are rounded (default: nearest)")
+    how.add_argument("--weight-rounding", choices=("auto", *ROUNDINGS), help="how weights are rounded (default: auto)")
     how.add_argument("--multiply", choices=MULTIPLY, help="how layers multiply minifloats (default: exact)")
     how.add_argument("--adder-slack", metavar="SHARE", type=float, help="more error where that saves adders, as in 0.1")
     how.add_argument("--equalize", action="store_true", help="weight ranges of neighbouring layers become alike")
     how.add_argument(
-        "--smooth", metavar="SHARE", type=float, help="outliers of activations move into weights, as in 0.5"
+        "--smooth",
+        metavar="SHARE",
+        type=float,
+        help="channels of activations get ranges alike (default: 1 where a format has at most 6 bits, else 0)",
     )
-    how.add_argument("--propagate", metavar="SHARE", type=float, help="weights make up for rounded operands, as in 0.5")
+    how.add_argument(
+        "--propagate",
+        metavar="SHARE",
+        type=float,
+        help="weights make up for rounded operands (default: 1 where a format has at most 6 bits, else 0)",
+    )
     how.add_argument("--calibrate", metavar="FILE", help=".npy, .npz or .npz:NAME of typical inputs")
     how.add_argument("--synthetic", choices=SYNTHETIC, help="samples where there are none (default: uniform)")
     how.add_argument("--input-format", metavar="FORMAT", help="grid of an input that a quantized file leaves real")

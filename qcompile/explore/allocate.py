@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from qcompile.errors import Collector, fail
+from qcompile.explore.neighbours import foretold, neighbours
 from qcompile.explore.point import Point, Subject, float_results, layers_toml, measure
 from qcompile.explore.solve import Choice, Program, Solution, solve
 from qcompile.explore.structure import carried_by, sites
@@ -17,10 +18,14 @@ from qcompile.numerics.formats import parse_format
 
 Progress = Callable[[str, float | None], None]
 Layers = Mapping[str, Mapping[str, str]]
+Measured = tuple[Layers, Point, float]
+"""Formats by layer, what they give, and their cost in the budget's unit."""
 
 KINDS = ("luts", "bytes", "cycles")
 _MARGINS = (1.0, 0.98, 0.95, 0.91, 0.86)
 """Budgets of which the program's solutions are compiled: its sums are not what the whole design takes exactly."""
+_ROUNDS, _TRIES = 8, 16
+"""Of the allocations next to the best so far, so many are tried, for so many rounds."""
 _LADDER = 14
 """Budgets that the search for the cheapest allocation tries, each cheaper by one factor."""
 
@@ -84,7 +89,8 @@ def allocate(
 
     The loss of each choice is the error that it alone causes, the cost that of the layer in a design with the same
     formats everywhere. Zhen Dong et al., "HAWQ-V3: Dyadic Neural Network Quantization", ICML 2021, section 3.5, poses
-    such a program; here its solutions are then compiled, and only what was measured counts.
+    such a program; here its solutions are then compiled, those next to the best are tried, since losses do not
+    quite add up, and only what was measured counts.
     """
     kind = "luts" if budget is None else budget.kind
     search = Search(subject, list(weights), list(activations), kind, progress)
@@ -190,7 +196,7 @@ class Search:
             if site.weights
         )
 
-    def compiled(self, solution: Solution) -> tuple[Layers, Point, float]:
+    def layers(self, solution: Solution) -> Layers:
         layers: dict[str, dict[str, str]] = {}
         for site in self.sites:
             own = layers.setdefault(site.name, {})
@@ -198,11 +204,14 @@ class Search:
                 own["weights"] = self.weights[solution.weights[site.name]]
             if site.tensor is not None and site.tensor in solution.tensors:
                 own["activations"] = self.activations[solution.tensors[site.tensor]]
-        layers = {name: formats for name, formats in layers.items() if formats}
+        return {name: formats for name, formats in layers.items() if formats}
+
+    def compiled(self, solution: Solution) -> Measured:
+        layers = self.layers(solution)
         point = measure(self.subject, self.weights[-1], self.activations[-1], layers)
         return layers, point, self.cost_of(point, {n: f["weights"] for n, f in layers.items() if "weights" in f})
 
-    def candidates(self, budgets: Sequence[float]) -> Iterator[tuple[Layers, Point, float]]:
+    def candidates(self, budgets: Sequence[float]) -> Iterator[Measured]:
         """Different solutions, compiled, and the designs with the same formats everywhere."""
         yield from (({}, point, self.cost_of(point)) for point in self.uniform.values())
         seen = []
@@ -225,7 +234,41 @@ class Search:
                 f"the cheapest choice takes {least:,.0f}",
                 "give a larger budget, or formats of fewer bits to choose from",
             )
-        return self.allocation(min(fitting, key=lambda one: (one[1].error, one[2])))
+        best = min(fitting, key=lambda one: (one[1].error, one[2]))
+        return self.allocation(self.refined(best, amount))
+
+    def refined(self, best: Measured, amount: float) -> Measured:
+        """``best``, or what is next to it, again and again, as long as the measured error falls within ``amount``."""
+        alone = replace(self.subject, samples=None, labels=None)
+        widest = self.weights[-1], self.activations[-1]
+        tried: list[Solution] = []
+        for number in range(1, _ROUNDS + 1):
+            here = self.solution(best)
+            slack = amount - best[2]
+            near = [s for s in neighbours(self.program, here) if s not in tried and s.cost - here.cost <= slack]
+            near = near[:_TRIES]
+            tried += near
+            errors = [measure(alone, *widest, self.layers(one), hardware=False).error for one in near]
+            self.progress(f"refine {self.kind}:{amount:,.0f}", number / _ROUNDS)
+            promising = sorted((error, index) for index, error in enumerate(errors) if error < best[1].error)
+            built = (self.compiled(near[index]) for _, index in promising)
+            better = next((one for one in built if one[2] <= amount), None)
+            if better is None:
+                break
+            best = better
+        return best
+
+    def solution(self, held: Measured) -> Solution:
+        """What `compiled` was given, or would be for the same formats everywhere."""
+        layers, point, _ = held
+        weights, tensors = {}, {}
+        for site in self.sites:
+            own = layers.get(site.name, {})
+            if site.name in self.program.loss_of_weights:
+                weights[site.name] = self.weights.index(own.get("weights", point.weights))
+            if site.tensor is not None:
+                tensors[site.tensor] = self.activations.index(own.get("activations", point.activations))
+        return foretold(self.program, Solution(weights, tensors, 0.0, 0.0))
 
     def cheapest(self, most: float) -> Allocation:
         """The least cost with at most so many points less than the float network."""
@@ -251,6 +294,6 @@ class Search:
         classes = float_results(self.subject.model, self.subject.samples).argmax(axis=1)
         return 100 * float((classes == self.subject.labels.reshape(-1)).mean())
 
-    def allocation(self, chosen: tuple[Layers, Point, float]) -> Allocation:
+    def allocation(self, chosen: Measured) -> Allocation:
         layers, point, cost = chosen
         return Allocation(layers, point, cost, [(p, self.cost_of(p)) for p in self.uniform.values()])

@@ -41,15 +41,21 @@ def keeps_grid(options: QuantizeOptions, names: tuple[str, ...]) -> bool:
     return options.formats == "auto" and not chosen
 
 
-def activation_quantizer(place: Place, values: Reals, options: QuantizeOptions) -> Quantizer:
-    """The per-tensor grid of an activation of which ``values`` were seen; zero always is code 0."""
+def activation_format(place: Place, options: QuantizeOptions) -> Format:
+    """The format of what is rounded at ``place``, whatever its values on the samples."""
     _, chosen = layer_formats(options, place.layer_names)
     if place.output and isinstance(options.output, Format):
         chosen = options.output
     elif place.curved:  # a table with a code has as many entries as the argument has codes
         chosen = Fixed(max(8, chosen.bits + 2))
+    return chosen.as_unsigned() if place.non_negative else chosen
+
+
+def activation_quantizer(place: Place, values: Reals, options: QuantizeOptions) -> Quantizer:
+    """The per-tensor grid of an activation of which ``values`` were seen; zero always is code 0."""
+    chosen = activation_format(place, options)
     source = place.owner.op if isinstance(place.owner.op, Input) else None
-    if place.non_negative or (source is not None and float(values.min()) >= 0):
+    if source is not None and float(values.min()) >= 0:
         chosen = chosen.as_unsigned()
     # Dyadic scales are those of weights: their quotient by another one would not be dyadic.
     scales = "free" if options.scales == "free" else "pow2"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from qcompile.errors import fail
@@ -17,6 +17,8 @@ SYNTHETIC = ("uniform", "statistics")
 FORMATS = ("auto", "as-is")
 MULTIPLY = tuple(str(product) for product in Product)
 WEIGHT_RANGES = ("minmax", "absmean", "mse", "output")
+_FEW_BITS = 6
+"""Formats of at most so many bits get every method by default."""
 _WEIGHTS = Fixed(8, narrow=True)
 _ACTIVATIONS = Fixed(8)
 
@@ -47,10 +49,11 @@ class QuantizeOptions:
     error of the layer's results on the samples. ``activation_range``: "minmax", "mse", "kl" (least divergence), or
     "percentile:P" with P in percent.
     ``weight_rounding``: "nearest", or one of the methods that let the layer's results on the samples move least,
-    which `qcompile.quantize.rounding` has. ``adder_slack``: the share by which a layer's error may grow where that
-    saves signed digits of its weights, and so adders. ``equalize``: factors move between layers until their weights
-    have like ranges; ``smooth``: outliers of activations move into weights, as far as this share says (None: not at
-    all). ``propagate``: the share of the error of its rounded operands that each layer's weights make up for.
+    which `qcompile.quantize.rounding` has; "auto" as in `settled`. ``adder_slack``: the share by which a layer's
+    error may grow where that saves signed digits of its weights, and so adders. ``equalize``: factors move between
+    layers until their weights have like ranges; ``smooth``: channels of activations get ranges that one grid suits,
+    as far as this share says. ``propagate``: the share of the error of its rounded operands that each layer's
+    weights make up for. None for either as in `settled`.
     ``multiply``: a product of `qcompile.numerics.products`; all but "exact" are approximations, of minifloats.
     ``bias_correction``: each layer's mean result on the samples becomes that of the float network.
     ``output``: the network's results stay on the exact grid of the last accumulator ("accumulator"), or get a
@@ -66,11 +69,11 @@ class QuantizeOptions:
     scales: str = "pow2"
     weight_range: str = "output"
     activation_range: str = "mse"
-    weight_rounding: str = "nearest"
+    weight_rounding: str = "auto"
     adder_slack: float = 0.0
     equalize: bool = False
     smooth: float | None = None
-    propagate: float = 0.0
+    propagate: float | None = None
     multiply: str = "exact"
     bias_correction: bool = True
     output: str | Format = "accumulator"
@@ -86,7 +89,7 @@ class QuantizeOptions:
             ("scales", self.scales, SCALES),
             ("synthetic", self.synthetic, SYNTHETIC),
             ("weight_range", self.weight_range, WEIGHT_RANGES),
-            ("weight_rounding", self.weight_rounding, ROUNDINGS),
+            ("weight_rounding", self.weight_rounding, ("auto", *ROUNDINGS)),
             ("multiply", self.multiply, MULTIPLY),
         ):
             if value not in choices:
@@ -126,6 +129,26 @@ class QuantizeOptions:
                     f"format {chosen} is for weights alone",
                     "choose a format whose scale a whole tensor shares, as in fixed:8, minifloat:e3m2 or pow2:4",
                 )
+
+    def settled(self, samples: int) -> QuantizeOptions:
+        """What is left to the compiler, decided: all methods where few bits are asked for and real samples are there.
+
+        With more bits there is nothing to win, and values that nobody measured (``samples`` 0) show no direction
+        worth keeping.
+        """
+        formats = [self.weights, self.activations]
+        for layer in self.overrides.values():
+            formats += [format for format in (layer.weights, layer.activations) if format is not None]
+        helps = samples > 0 and min(format.bits for format in formats) <= _FEW_BITS
+        share = 1.0 if helps else 0.0
+        return replace(
+            self,
+            weight_rounding=("gptq+comq" if helps else "nearest")
+            if self.weight_rounding == "auto"
+            else self.weight_rounding,
+            smooth=share if self.smooth is None else self.smooth,
+            propagate=share if self.propagate is None else self.propagate,
+        )
 
     @property
     def needs_moments(self) -> bool:

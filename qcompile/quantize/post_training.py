@@ -30,9 +30,11 @@ from qcompile.quantize.calibration import (
     channel_axis,
     channel_means,
     operand_moments,
+    operand_vectors,
 )
 from qcompile.quantize.grids import (
     accumulator_scale,
+    activation_format,
     grid_of,
     keeps_grid,
     layer_formats,
@@ -81,8 +83,10 @@ def quantize(
     if not places:
         return graph
     arrays = calibration_samples(graph, samples, options, diagnostics)
-    if options.smooth is not None:
-        graph = migrate(graph, arrays, options.smooth).verify()
+    options = options.settled(len(next(iter(arrays.values()))) if samples is not None else 0)
+    if options.smooth:
+        formats = {end: activation_format(place, options) for end, place in places.items()}
+        graph = migrate(graph, arrays, options.smooth, formats, _on_grids(graph, places, options)).verify()
     calibration = calibrate(graph, arrays, places, options)
     return _Builder(graph, places, calibration, arrays, options).build().verify()
 
@@ -99,6 +103,21 @@ def _check_overrides(places: dict[str, Place], options: QuantizeOptions, diagnos
             "the network has no such layer",
             f'did you mean [layers."{close[0]}"]?' if close else f"the layers are {', '.join(known)}",
         )
+
+
+def _on_grids(graph: Graph, places: dict[str, Place], options: QuantizeOptions) -> frozenset[str]:
+    """Layers whose weights keep a small grid of their own."""
+    constants = constants_of(graph)
+    found = set()
+    for place in places.values():
+        position = weights_position(graph, place.owner, constants)
+        held = None if position is None else graph.by_name[place.owner.inputs[position]].op
+        if position is None or not isinstance(held, Constant) or not keeps_grid(options, place.layer_names):
+            continue
+        values = np.asarray(held.value.values, np.float64)
+        if find_structure(values, out_axis(place.owner, position), values.ndim in (2, 4)) is not None:
+            found.add(place.owner.name)
+    return frozenset(found)
 
 
 class _Builder:
@@ -124,14 +143,15 @@ class _Builder:
         self.values: dict[str, Reals] = {}
         self.renamed: dict[str, str] = {}
         self.scales: dict[str, Fraction] = {}
-        self.tracks = options.bias_correction or options.propagate > 0
+        self.propagates = bool(options.propagate)
+        self.tracks = options.bias_correction or self.propagates
         self.real = Walk(graph)
         self.left = {name: len(users) for name, users in graph.users.items()}
 
     def build(self) -> Graph:
         for node in self.graph.nodes:
             self.visit(node)
-            if self.options.propagate > 0:
+            if self.propagates:
                 self.real.visit(node, self.samples)
             for name in set(node.inputs):
                 self.left[name] -= 1
@@ -203,7 +223,7 @@ class _Builder:
         else:
             format, _ = layer_formats(self.options, names)
             moments = self.calibration.moments.get(node.name) if by_channel else None
-            if by_channel and self.options.propagate > 0:
+            if by_channel and self.propagates:
                 values, moments = self.compensated(node, position, values)
             shared = accumulated or not by_channel
             values = format.prepared(values, axis_out)
@@ -235,7 +255,9 @@ class _Builder:
         if moments is None or cross is None:
             return values, None
         axis = out_axis(node, position)
-        rows = compensated(weight_rows(values, axis), moments, cross, self.options.propagate)
+        vectors = len(rounded) * operand_vectors(node, position, rounded[:1]).shape[1]
+        strength = self.options.propagate or 0.0
+        rows = compensated(weight_rows(values, axis), moments, cross, strength, vectors)
         shape = np.moveaxis(values, axis, 0).shape
         return np.moveaxis(rows.reshape(shape), 0, axis), moments
 

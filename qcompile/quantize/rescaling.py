@@ -2,12 +2,11 @@
 
 A ReLU, a pooling or a reshape lets positive factors through, so channel c of the layer before may be divided by any
 s[c] if the weights behind it are multiplied by s[c]. Weights and activations get ranges that one grid suits better.
-Factors are powers of two: the float network stays equal bit for bit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 from typing import ClassVar
@@ -30,13 +29,18 @@ from qcompile.ir.model import (
     Reals,
     Reshape,
 )
+from qcompile.numerics.formats import Format
 from qcompile.quantize.calibration import Walk
+from qcompile.quantize.grids import observed
 from qcompile.quantize.placement import constants_of, weights_position
+from qcompile.quantize.ranges import least_error_scale
 
 _ROUNDS = 10
 """Rounds over all pairs; powers of two settle after three or four."""
 _LARGEST = 8.0
 """Factors reach from 2^-8 to 2^8."""
+_OBSERVED = 1 << 13
+"""Values of a channel that its step is found from."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class EqualizeWeights:
     """Give each channel the same weight range in the layer that makes it and in the one that reads it.
 
     Markus Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", ICCV 2019,
-    section 4.1, with factors rounded to powers of two.
+    section 4.1, with factors rounded to powers of two: the float network stays equal bit for bit.
     """
 
     name: ClassVar[str] = "equalize_weights"
@@ -77,23 +81,33 @@ class EqualizeWeights:
         return graph
 
 
-def migrate(graph: Graph, samples: dict[str, Reals], strength: float) -> Graph:
-    """Outliers of activations move into the weights that read them, as far as ``strength`` (0 to 1) says.
+def migrate(
+    graph: Graph,
+    samples: dict[str, Reals],
+    strength: float,
+    formats: Mapping[str, Format],
+    kept: frozenset[str] = frozenset(),
+) -> Graph:
+    """Every channel of an activation gets the range that one grid for all of them suits, as far as ``strength`` says.
 
-    Channel c of an activation is divided by max|x[c]|^strength / max|w[c]|^(1 - strength). Guangxuan Xiao et al.,
-    "SmoothQuant: Accurate and Efficient Post-Training Quantization for Large Language Models", ICML 2023, section 4,
-    with factors rounded to powers of two and relative to their mean, since one scale serves the whole tensor.
+    Channel c is divided by step[c]^strength / max|w[c]|^(1 - strength), with its own least-error step in the
+    tensor's format (``formats``, by the value that is rounded). Guangxuan Xiao et al., "SmoothQuant: Accurate and
+    Efficient Post-Training Quantization for Large Language Models", ICML 2023, section 4, has the largest magnitude
+    in the step's place. The common part of the factors is a power of two, so that at strength 1 the best scale of
+    the whole tensor is one too. Layers that are ``kept`` stay as they are. The float network stays equal up to the
+    rounding of its float64 constants.
     """
-    found = list(pairs(graph))
-    peaks = _peaks(graph, samples, found)
+    found = [pair for pair in pairs(graph) if pair.first not in kept and pair.second not in kept]
+    steps = _steps(graph, samples, found, formats)
     for pair in found:
         _, read = ranges(graph, pair)
-        peak = peaks[pair.end]
-        sound = (peak > 0) & (read > 0)
-        factors = np.where(sound, peak, 1.0) ** strength / np.where(sound, read, 1.0) ** (1 - strength)
+        step = steps[pair.end]
+        sound = (step > 0) & (read > 0)
+        factors = np.where(sound, step, 1.0) ** strength / np.where(sound, read, 1.0) ** (1 - strength)
         if sound.any():
-            factors /= np.exp(np.log(factors[sound]).mean())
-        graph = scaled(graph, pair, _powers(factors, sound))
+            factors /= np.exp2(np.rint(np.log2(factors[sound]).mean()))
+        factors = np.where(sound, np.clip(factors, 2.0**-_LARGEST, 2.0**_LARGEST), 1.0)
+        graph = scaled(graph, pair, factors)
     return graph
 
 
@@ -210,15 +224,32 @@ def _powers(factors: Reals, sound: npt.NDArray[np.bool_]) -> Reals:
     return np.exp2(np.clip(exponents, -_LARGEST, _LARGEST))
 
 
-def _peaks(graph: Graph, samples: dict[str, Reals], found: list[Pair]) -> dict[str, Reals]:
-    """Largest magnitudes per channel of what each pair's second layer reads, by the name of that value."""
+def _steps(
+    graph: Graph, samples: dict[str, Reals], found: list[Pair], formats: Mapping[str, Format]
+) -> dict[str, Reals]:
+    """The least-error step of each channel of what the pairs' second layers read, by the name of that value."""
     walk = Walk(graph)
-    ends = {pair.end: pair.repeat for pair in found}
-    peaks: dict[str, Reals] = {}
+    ends = {pair.end: pair for pair in found}
+    steps: dict[str, Reals] = {}
     for node in graph.nodes:
         value = walk.visit(node, samples)
-        if node.name in ends:
-            axis = 2 if value.ndim == 5 else value.ndim - 1
-            by_channel = np.abs(np.moveaxis(value, axis, 0)).reshape(value.shape[axis], -1).max(axis=1)
-            peaks[node.name] = by_channel.reshape(-1, ends[node.name]).max(axis=1)
-    return peaks
+        if node.name not in ends:
+            continue
+        format = formats[_rounded_as(graph, node, formats)]
+        axis = 2 if value.ndim == 5 else value.ndim - 1
+        channels = value.shape[axis] // ends[node.name].repeat
+        by_channel = np.moveaxis(value, axis, 0).reshape(channels, -1)
+        steps[node.name] = np.array([_least_error_step(observed(row, _OBSERVED), format) for row in by_channel])
+    return steps
+
+
+def _least_error_step(values: Reals, format: Format) -> float:
+    """0 where all ``values`` are."""
+    return float(least_error_scale(values, format, "free")) if values.any() else 0.0
+
+
+def _rounded_as(graph: Graph, node: Node, formats: Mapping[str, Format]) -> str:
+    """The value that is rounded and then, as it is, becomes that of ``node``."""
+    while node.name not in formats:
+        node = graph.by_name[node.inputs[0]]
+    return node.name

@@ -10,7 +10,12 @@ from qcompile.ir.array import Array
 from qcompile.ir.graph import Graph, Node
 from qcompile.ir.model import AveragePool, Clip, Constant, Reals, Reshape, evaluate
 from qcompile.ir.window import Window
+from qcompile.numerics.formats import Format, parse_format
+from qcompile.quantize.placement import find_places
+from qcompile.quantize.ranges import least_error_scale
 from qcompile.quantize.rescaling import EqualizeWeights, migrate, pairs, ranges
+
+FORMAT = parse_format("ufixed:4", "")
 
 
 def depthwise() -> Graph:
@@ -43,18 +48,24 @@ def whole_numbers(graph: Graph) -> Graph:
     return graph.rewrite(step)
 
 
+def formats(graph: Graph) -> dict[str, Format]:
+    """Four bits wherever the network is rounded."""
+    return dict.fromkeys(find_places(graph), FORMAT)
+
+
 def outputs(graph: Graph, x: Reals) -> Reals:
     return evaluate(graph, {graph.nodes[0].name: x})[graph.outputs[0]]
 
 
 @pytest.mark.parametrize("network", [convolutional, residual, depthwise])
-def test_the_float_network_stays_equal_bit_for_bit(network: object) -> None:
+def test_equalization_keeps_the_float_network_bit_for_bit_and_migration_up_to_float64(network: object) -> None:
     graph = whole_numbers(network())  # type: ignore[operator]
     x = np.rint(8 * sampled(graph, 8))
     real = outputs(graph, x)
     assert np.array_equal(outputs(EqualizeWeights().run(graph).verify(), x), real)
     for strength in (0.0, 0.5, 1.0):
-        assert np.array_equal(outputs(migrate(graph, {"x": x}, strength).verify(), x), real)
+        moved = outputs(migrate(graph, {"x": x}, strength, formats(graph)).verify(), x)
+        assert np.allclose(moved, real, rtol=1e-12, atol=1e-12 * np.abs(real).max())
 
 
 @pytest.mark.parametrize("network", [convolutional, depthwise])
@@ -68,19 +79,27 @@ def test_after_equalization_both_sides_of_every_channel_are_within_a_power_of_tw
     assert EqualizeWeights().run(graph) == graph
 
 
-def test_migration_makes_the_peaks_of_an_activation_alike() -> None:
+def test_after_migration_one_power_of_two_is_the_best_scale_of_every_channel() -> None:
     graph = depthwise()
     x = sampled(graph, 16)
+    before, after = (_channels(g, x) for g in (graph, migrate(graph, {"x": x}, 1.0, formats(graph))))
+    steps = [[float(least_error_scale(row, FORMAT, "free")) for row in rows] for rows in (before, after)]
+    assert max(steps[0]) / min(steps[0]) > 100
+    assert np.allclose(np.log2(steps[1]), np.rint(np.log2(steps[1][0])), atol=1e-6)
 
-    before, after = (_peaks(g, x) for g in (graph, migrate(graph, {"x": x}, 1.0)))
-    assert before.max() / before.min() > 100
-    assert after.max() / after.min() < 4
+
+def test_weights_that_are_kept_are_not_scaled() -> None:
+    graph = depthwise()
+    x = sampled(graph, 16)
+    moved = migrate(graph, {"x": x}, 1.0, formats(graph), frozenset({"deep"}))
+    changed = {node.name for node in moved.nodes if node != graph.by_name[node.name]}
+    assert changed == {"point.weight", "fc.weight"}
 
 
-def _peaks(graph: Graph, x: Reals) -> Reals:
-    """Largest value of each channel behind the first ReLU."""
+def _channels(graph: Graph, x: Reals) -> Reals:
+    """Values [channels, all] behind the first ReLU."""
     part = Graph(graph.level, graph.name, graph.nodes, ("relu1",)).without_dead_nodes()
-    return outputs(part, x).max(axis=(0, 1, 3, 4))
+    return np.moveaxis(outputs(part, x), 2, 0).reshape(6, -1)
 
 
 def test_a_depthwise_network_s_pairs_are_found_through_activations_and_pools() -> None:
