@@ -81,22 +81,30 @@ def optimize(
     order = _SPARSE_STARTS if sparse else _STARTS
     starts = np.array(order if effort else order[:1], dtype=np.int64)
     starts[:, 1] = np.minimum(starts[:, 1], depth - least)
-    steps = _budget(effort, columns.size, digits) if budget is None else budget
-    random = np.array([(seed * 0x9E3779B97F4A7C15 + 0x2545F4914F6CDD1D) % (1 << 64) or 1], dtype=np.uint64)
     problem = Problem(columns, low, high, times, depth, float(model.per_adder), float(model.per_bit))
     noise = min(len(columns) / 20, _NOISE)
-    plan = Plan(starts, steps, _heat(effort, sparse, len(columns)), noise, _PORTION)
-    adders, ends = solve(problem, plan, random)
-    nodes = [AdderNode(a, b, up, other, bool(minus)) for a, b, up, other, minus in adders.tolist()]
-    found = ends.tolist()
-    results = []
-    for column in range(outputs):
-        if place[column] < 0:
-            results.append(AdderOutput(None, 0, False))
-            continue
-        source, up, positive = found[place[column]]
-        results.append(AdderOutput(source, up + shift[column], positive * sign[column] < 0))
-    graph = AdderGraph.build(input_ranges, nodes, results)
+
+    def found(level: int) -> AdderGraph:
+        steps = _budget(level, columns.size, digits) if budget is None else budget
+        random = np.array([(seed * 0x9E3779B97F4A7C15 + 0x2545F4914F6CDD1D) % (1 << 64) or 1], dtype=np.uint64)
+        plan = Plan(starts, steps, _heat(level, sparse, len(columns)), noise, _PORTION)
+        adders, ends = solve(problem, plan, random)
+        nodes = [AdderNode(a, b, up, other, bool(minus)) for a, b, up, other, minus in adders.tolist()]
+        results, places = [], ends.tolist()
+        for column in range(outputs):
+            if place[column] < 0:
+                results.append(AdderOutput(None, 0, False))
+                continue
+            source, up, positive = places[place[column]]
+            results.append(AdderOutput(source, up + shift[column], positive * sign[column] < 0))
+        return AdderGraph.build(input_ranges, nodes, results)
+
+    # A long annealing may end above a short one: the most effort keeps the better of both.
+    levels = (2, 3) if effort == 3 and budget is None else (effort,)
+    graph = min(
+        (found(level) for level in levels),
+        key=lambda g: model.per_adder * g.adders + model.per_bit * g.full_adder_bits,
+    )
     if not np.array_equal(graph.coefficients(), wanted):
         raise AssertionError("the adder graph does not compute its matrix")
     return graph
