@@ -5,7 +5,7 @@
 
 Brevitas calibrates with what its own post-training example does best at few bits: least squared error for the ranges,
 one float scale per output channel and per activation tensor, GPTQ on quantized activations, then bias correction.
-Input, first and last layer have the bits of the rest in both. Writes the part of docs/quantization.md between its marks.
+Input, first and last layer have the bits of the rest in both. Writes its part of docs/quantization.md.
 """
 
 from __future__ import annotations

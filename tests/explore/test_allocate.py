@@ -12,6 +12,7 @@ import qcompile
 from qcompile.cli import main
 from qcompile.errors import Collector, CompileError
 from qcompile.explore import Allocation, Budget, Subject, allocate
+from qcompile.explore.neighbours import foretold, neighbours
 from qcompile.explore.solve import Program, solve
 from qcompile.explore.structure import Site, carried_by, sites
 from qcompile.frontend import read
@@ -63,6 +64,22 @@ def test_the_program_finds_the_best_of_all_choices(seed: int) -> None:
         if found is not None and best is not None:
             assert found.loss == pytest.approx(best, rel=1e-3, abs=1e-6)
             assert found.cost <= budget + 1e-6
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_neighbours_change_one_or_two_formats_and_are_foretold_as_the_program_solves(seed: int) -> None:
+    given = program(seed)
+    best = solve(given, 90.0) or solve(given, 1000.0)
+    assert best is not None
+    again = foretold(given, best)
+    assert (again.loss, again.cost) == (pytest.approx(best.loss), pytest.approx(best.cost))
+    found = neighbours(given, best)
+    assert found and [one.loss for one in found] == sorted(one.loss for one in found)
+    for one in found:
+        steps = [abs(one.weights[n] - best.weights[n]) for n in best.weights]
+        steps += [abs(one.tensors[t] - best.tensors[t]) for t in best.tensors]
+        assert sum(steps) in (1, 2) and max(steps) == 1
+        assert one.cost > 90.0 or best.cost > 90.0 or one.loss >= best.loss - 1e-6
 
 
 def test_layers_tensors_and_what_moves_them_are_found() -> None:

@@ -191,3 +191,12 @@ def test_every_method_takes_every_format_to_its_grid(network: object, weights: s
             if isinstance(held, Constant) and node.op.quantizer.span is not None and method != "nearest":
                 q, axis = node.op.quantizer, node.op.axis
                 assert np.array_equal(q.values(q.codes(held.value.values, axis), axis), held.value.values)
+
+
+def test_few_bits_get_every_method_by_default_and_what_was_chosen_stays() -> None:
+    four = QuantizeOptions(activations=parse_format("fixed:4", ""))
+    methods = [(o.weight_rounding, o.smooth, o.propagate) for o in (four.settled(8), four.settled(0))]
+    assert methods == [("gptq+comq", 1.0, 1.0), ("nearest", 0.0, 0.0)]
+    assert QuantizeOptions().settled(8).weight_rounding == "nearest"
+    chosen = QuantizeOptions(weights=parse_format("fixed:3", ""), weight_rounding="nearest", smooth=0.0, propagate=0.5)
+    assert chosen.settled(8) == chosen
