@@ -37,7 +37,11 @@ class Builder:
         return name
 
     def emit(
-        self, op: model.ModelOp, operands: tuple[Live, ...], name: str, origin: tuple[str, ...],
+        self,
+        op: model.ModelOp,
+        operands: tuple[Live, ...],
+        name: str,
+        origin: tuple[str, ...],
         dtype: np.dtype[Any] | None = None,
     ) -> Live:
         """A new node; QC107 where its operands' shapes do not fit. ``dtype`` defaults to the first operand's."""

@@ -115,9 +115,7 @@ class Call:
 
     # -- results
 
-    def emit(
-        self, op: model.ModelOp, *operands: Live, part: str = "", dtype: np.dtype[Any] | None = None
-    ) -> Live:
+    def emit(self, op: model.ModelOp, *operands: Live, part: str = "", dtype: np.dtype[Any] | None = None) -> Live:
         """A new node named after this call, and after ``part`` where the call makes several."""
         name = f"{self.name}.{part}" if part else self.name
         return self.builder.emit(op, operands, name, (self.name,), dtype)

@@ -26,9 +26,7 @@ from qcompile.frontend.values import Absent, Known, Live, Value
 from qcompile.ir import model
 
 
-def read(
-    source: str | os.PathLike[str] | onnx.ModelProto, diagnostics: Collector | None = None
-) -> Imported:
+def read(source: str | os.PathLike[str] | onnx.ModelProto, diagnostics: Collector | None = None) -> Imported:
     """The model graph of an ONNX file or protobuf.
 
     Raises `CompileError` with every finding: all nodes are checked, also behind one that is refused. Warnings
@@ -92,9 +90,7 @@ class _Reader:
         shape = [d.dim_value if d.HasField("dim_value") else 0 for d in kind.shape.dim]
         if shape and shape[0] <= 0:
             shape[0] = 1
-        open_ones = [
-            kind.shape.dim[axis].dim_param or f"axis {axis}" for axis, size in enumerate(shape) if size <= 0
-        ]
+        open_ones = [kind.shape.dim[axis].dim_param or f"axis {axis}" for axis, size in enumerate(shape) if size <= 0]
         if open_ones:
             self.findings.error(
                 "QC103",

@@ -64,9 +64,7 @@ def products(
 # Radix-4 digits ------------------------------------------------------------------------------------------
 
 
-def _digit_products(
-    build: Builder, x: Sequence[str], column: Weights, label: str, words: Words
-) -> tuple[str, Weights]:
+def _digit_products(build: Builder, x: Sequence[str], column: Weights, label: str, words: Words) -> tuple[str, Weights]:
     terms: list[str] = []
     deficit = np.zeros(len(column), np.int64)
     for lane, name in enumerate(x):
@@ -97,9 +95,7 @@ def _digits(column: Weights) -> list[tuple[Any, Any, Any]]:
 # Powers of two -------------------------------------------------------------------------------------------
 
 
-def _power_products(
-    build: Builder, x: Sequence[str], column: Weights, label: str, words: Words
-) -> tuple[str, Weights]:
+def _power_products(build: Builder, x: Sequence[str], column: Weights, label: str, words: Words) -> tuple[str, Weights]:
     terms: list[str] = []
     deficit = np.zeros(len(column), np.int64)
     for lane, name in enumerate(x):

@@ -21,9 +21,7 @@ from qcompile.numerics.span import Span
 Column = npt.NDArray[np.int64]
 
 
-def plane_products(
-    build: Builder, x: Sequence[str], column: Column, label: str, words: Words
-) -> tuple[str, Column]:
+def plane_products(build: Builder, x: Sequence[str], column: Column, label: str, words: Words) -> tuple[str, Column]:
     """``sum(w * x)`` of one result less a deficit, and that deficit per word; ``column`` [words, lanes]."""
     places: dict[int, list[str]] = {}
     deficit = np.zeros(len(column), np.int64)

@@ -251,5 +251,3 @@ def _flipped(graph: Graph, ties: Sequence[Tie]) -> Graph:
         ]
 
     return graph.rewrite(step)
-
-

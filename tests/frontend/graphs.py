@@ -28,9 +28,11 @@ def make(nodes, inputs, outputs, constants=None, opset=13, ir_version=8, extra_d
     """A model; ``inputs``: name to shape (float32) or (shape, type); ``outputs``: name or (name, type)."""
 
     def declared(name, spec):
-        shape, kind = spec if isinstance(spec, tuple) and isinstance(spec[1], int) and isinstance(
-            spec[0], (list, tuple)
-        ) else (spec, F32)
+        shape, kind = (
+            spec
+            if isinstance(spec, tuple) and isinstance(spec[1], int) and isinstance(spec[0], (list, tuple))
+            else (spec, F32)
+        )
         return helper.make_tensor_value_info(name, kind, shape)
 
     graph = helper.make_graph(

@@ -83,9 +83,7 @@ def test_unpaired_quantization_gives_codes_at_the_output():
 
 
 def test_integer_inputs_are_dequantized_onto_their_grid():
-    built = make(
-        [node("DequantizeLinear", "x s z", "y")], {"x": ([1, 6], TensorProto.INT8)}, "y", {"s": S, "z": Z}
-    )
+    built = make([node("DequantizeLinear", "x s z", "y")], {"x": ([1, 6], TensorProto.INT8)}, "y", {"s": S, "z": Z})
     imported = agrees(built, np.array([[-128, -1, 0, 3, 50, 127]], np.int8))
     assert kinds(imported) == ["input", "add", "mul", "quantize"]
 

@@ -40,9 +40,7 @@ def test_quant_is_read_under_every_name_and_domain(domain, op):
     assert imported.dialects == ("qonnx",)
 
 
-@pytest.mark.parametrize(
-    "signed, narrow, low, high", [(1, 1, -3, 3), (1, 0, -4, 3), (0, 0, 0, 7), (0, 1, 0, 6)]
-)
+@pytest.mark.parametrize("signed, narrow, low, high", [(1, 1, -3, 3), (1, 0, -4, 3), (0, 0, 0, 7), (0, 1, 0, 6)])
 def test_signed_and_narrow_bound_the_codes(signed, narrow, low, high):
     wanted = np.clip([[-9, -2, 0, 0, 0, 0, 0, 2, 2, 9]], low, high)
     assert result(quant(signed=signed, narrow=narrow)) == wanted.tolist()

@@ -32,9 +32,10 @@ def test_a_file_gives_its_name_and_its_facts(tmp_path):
 def test_external_weights_are_read_from_beside_the_file(tmp_path):
     built = dense()
     onnx.save(dense(), tmp_path / "net.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
-    assert evaluated(read(tmp_path / "net.onnx"), np.ones((1, 3)))[0].tolist() == evaluated(
-        read(built), np.ones((1, 3))
-    )[0].tolist()
+    assert (
+        evaluated(read(tmp_path / "net.onnx"), np.ones((1, 3)))[0].tolist()
+        == evaluated(read(built), np.ones((1, 3)))[0].tolist()
+    )
 
 
 def test_an_ir_version_newer_than_onnxruntime_s_is_read():

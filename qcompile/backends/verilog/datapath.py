@@ -86,7 +86,6 @@ class _Statement:
         chosen = f"{plain}[{index}]" if span.width > 1 else plain
         return f"$signed({{1'b0, {chosen}}})" if self.signed else chosen
 
-
     @property
     def binades(self) -> list[dict[str, Any]]:
         """What a `RoundSignificand` does where the operand has so many bits, the largest magnitudes first.

@@ -82,9 +82,7 @@ def hard_sigmoid(call: Call) -> Value:
 @operator("ThresholdedRelu")
 def thresholded_relu(call: Call) -> Value:
     x = call.real(0)
-    above = call.emit(
-        model.Greater(), x, call.scalar(np.float32(call.attribute("alpha", 1.0)), "alpha"), part="above"
-    )
+    above = call.emit(model.Greater(), x, call.scalar(np.float32(call.attribute("alpha", 1.0)), "alpha"), part="above")
     return call.emit(model.Where(), above, x, call.scalar(0.0, "zero"))
 
 

@@ -61,5 +61,3 @@ def converted(call: Call, target: np.dtype[Any]) -> Value:
         return Live(live.name, live.shape, target)
     result = to_integer(call, live, Rounding.ZERO, *limits)
     return Live(result.name, result.shape, target)
-
-

@@ -42,9 +42,7 @@ def _clip_known(x: Known, low: float | None, high: float | None) -> Value:
     return Known(array, x.name, x.dtype, limits=limits, origin=x.origin)
 
 
-def _narrowed(
-    call: Call, x: Live, grid: Grid, source: Live, low: float | None, high: float | None
-) -> Live:
+def _narrowed(call: Call, x: Live, grid: Grid, source: Live, low: float | None, high: float | None) -> Live:
     q = grid.quantizer
     lows = [v for v in (q.low, None if low is None else int(low)) if v is not None]
     highs = [v for v in (q.high, None if high is None else int(high)) if v is not None]

@@ -70,9 +70,7 @@ def rescaled(call: Call, x: Known, factor: Known, *, divide: bool) -> Known | No
     if grid.axis not in (None, axis):
         axis = grid.axis
     count = max(len(scales), len(factors))
-    pairs = [
-        (grid.quantizer.scale_of(i), Fraction(float(factors[i % len(factors)]))) for i in range(count)
-    ]
+    pairs = [(grid.quantizer.scale_of(i), Fraction(float(factors[i % len(factors)]))) for i in range(count)]
     scale = tuple(s / f if divide else s * f for s, f in pairs)
     quantizer = replace(grid.quantizer, scale=scale)
     spread = numbers if numbers.ndim else float(numbers)

@@ -25,8 +25,7 @@ def batch_normalization(call: Call) -> Value:
         raise call.refuse("QC104", "spatial=0", "statistics per channel (spatial=1) are supported")
     x = call.real(0)
     gamma, beta, mean, variance = (
-        as_float64(call.constant(i, what), call.name)
-        for i, what in enumerate(("scale", "bias", "mean", "variance"), 1)
+        as_float64(call.constant(i, what), call.name) for i, what in enumerate(("scale", "bias", "mean", "variance"), 1)
     )
     epsilon = float(np.float32(call.attribute("epsilon", 1e-5)))
     if (variance + epsilon <= 0).any():

@@ -39,9 +39,7 @@ def averaged(call: Call, x: Live) -> Live:
         top, left, bottom, right = window.pads
         declared = (bottom - extra[0], right - extra[1])
         image = as_images(call, x)
-        padded = call.emit(
-            model.Pad((0, 0, top, left), (0, 0, *declared)), image, part="padded"
-        )
+        padded = call.emit(model.Pad((0, 0, top, left), (0, 0, *declared)), image, part="padded")
         inner = replace(window, pads=(0, 0, *extra))
         result = call.emit(model.AveragePool(inner), padded)
         return call.reshape(result, (*result.shape[:2], *result.shape[6 - len(x.shape) :]), part="output")

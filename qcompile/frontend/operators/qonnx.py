@@ -99,8 +99,7 @@ def float_quant(call: Call) -> Value:
     x = call.value(0)
     axis, (scale,) = channels_of(call, x.shape, call.constant(1, "scale"))
     exponent, mantissa, bias = (
-        call.number(i, what)
-        for i, what in ((2, "exponent bit width"), (3, "mantissa bit width"), (4, "exponent bias"))
+        call.number(i, what) for i, what in ((2, "exponent bit width"), (3, "mantissa bit width"), (4, "exponent bias"))
     )
     if any(v != int(v) for v in (exponent, mantissa, bias)):
         raise call.refuse(
@@ -192,5 +191,3 @@ def multi_threshold(call: Call) -> Value:
     quantizer = ThresholdQuantizer.of(at, scale, Fraction(call.attribute("out_bias", 0.0)))
     call.dialects.add("multithreshold")
     return _on_grid(call, x, Grid(quantizer, axis if quantizer.channels > 1 else None))
-
-

@@ -120,9 +120,7 @@ def qlinear_pair(call: Call) -> Value:
 
 @operator("QLinearConcat", domain=MICROSOFT)
 def qlinear_concat(call: Call) -> Value:
-    parts = [
-        call.as_real(_operand(call, i, part=f"part{i // 3}")) for i in range(2, len(call.operands), 3)
-    ]
+    parts = [call.as_real(_operand(call, i, part=f"part{i // 3}")) for i in range(2, len(call.operands), 3)]
     axis = call.attribute("axis") % len(parts[0].shape)
     return _result(call, call.emit(model.Concat(axis), *parts), 0, 1)
 
@@ -177,5 +175,3 @@ def qgemm(call: Call) -> Value:
         call.dialects.add("qoperator")
         return y
     return _result(call, y, 7, 8)
-
-

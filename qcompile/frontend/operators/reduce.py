@@ -41,9 +41,7 @@ def reduced(call: Call, x: Live, function: str) -> Live:
     if rank == 4 and axes == (2, 3) and function in ("mean", "max"):
         # Over the whole image it is pooling, for which there are engines.
         window = Window((x.shape[2], x.shape[3]))
-        pooled = call.emit(
-            model.AveragePool(window) if function == "mean" else model.MaxPool(window), x
-        )
+        pooled = call.emit(model.AveragePool(window) if function == "mean" else model.MaxPool(window), x)
         return pooled if keep else call.reshape(pooled, x.shape[:2], part="output")
     return call.emit(model.Reduce(function, axes, keep), x)
 

@@ -178,5 +178,3 @@ def resize(call: Call) -> Value:
         if size != x.shape[axis]:
             x = taken(call, x, axis, nearest_positions(call, x.shape[axis], size, scale), part=f"axis{axis}")
     return x
-
-

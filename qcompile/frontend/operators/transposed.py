@@ -61,9 +61,7 @@ def _pads(
     """What is cut off the full result in front and behind; negative behind adds zeros (output_padding)."""
     rank = len(kernel)
     extra = list(call.attribute("output_padding") or [0] * rank)
-    full = [
-        (n - 1) * s + (k - 1) * d + 1 for n, s, k, d in zip(sizes, strides, kernel, dilations, strict=True)
-    ]
+    full = [(n - 1) * s + (k - 1) * d + 1 for n, s, k, d in zip(sizes, strides, kernel, dilations, strict=True)]
     mode = call.attribute("auto_pad", "NOTSET") or "NOTSET"
     wanted = call.attribute("output_shape")
     if wanted is None and mode in ("SAME_UPPER", "SAME_LOWER"):
@@ -104,15 +102,11 @@ def _spread(call: Call, x: Live, strides: list[int]) -> Live:
     n, c, h, w = x.shape
     rows, columns = strides
     split = call.reshape(x, (n, c, h, 1, w, 1), part="pixels")
-    padded = call.emit(
-        model.Pad((0,) * 6, (0, 0, 0, rows - 1, 0, columns - 1)), split, part="spread"
-    )
+    padded = call.emit(model.Pad((0,) * 6, (0, 0, 0, rows - 1, 0, columns - 1)), split, part="spread")
     whole = call.reshape(padded, (n, c, h * rows, w * columns), part="image")
     for axis, size, stride in ((2, h * rows, rows), (3, w * columns, columns)):
         if stride > 1:
-            whole = call.emit(
-                model.Take(axis, tuple(range(size - stride + 1))), whole, part=f"cut{axis}"
-            )
+            whole = call.emit(model.Take(axis, tuple(range(size - stride + 1))), whole, part=f"cut{axis}")
     return whole
 
 

@@ -20,9 +20,7 @@ def as_images(call: Call, x: Live) -> Live:
     )
 
 
-def read_window(
-    call: Call, kernel: tuple[int, ...], sizes: tuple[int, ...]
-) -> tuple[Window, tuple[int, int]]:
+def read_window(call: Call, kernel: tuple[int, ...], sizes: tuple[int, ...]) -> tuple[Window, tuple[int, int]]:
     """The window over an image of ``sizes``, and the rows and columns that ceil_mode adds behind the pads.
 
     ``kernel`` and ``sizes`` have one or two entries; one entry is a single row.

@@ -1,5 +1,4 @@
-"""What every integer operation shares: the level, types with exact spans, and the base of the operations.
-"""
+"""What every integer operation shares: the level, types with exact spans, and the base of the operations."""
 
 from __future__ import annotations
 

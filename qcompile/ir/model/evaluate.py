@@ -6,9 +6,7 @@ from qcompile.ir.graph import Graph
 from qcompile.ir.model.base import Input, ModelOp, Reals
 
 
-def evaluate(
-    graph: Graph, inputs: dict[str, Reals], wanted: tuple[str, ...] | None = None
-) -> dict[str, Reals]:
+def evaluate(graph: Graph, inputs: dict[str, Reals], wanted: tuple[str, ...] | None = None) -> dict[str, Reals]:
     """Float64 values of ``wanted`` nodes (default: the outputs); inputs are ``[samples, *shape]``."""
     wanted = graph.outputs if wanted is None else wanted
     last_use = {name: position for position, node in enumerate(graph.nodes) for name in node.inputs}

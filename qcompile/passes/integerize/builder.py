@@ -139,9 +139,7 @@ class Builder:
             return name
         affine = value.affine()
         assert affine is not None
-        op = integer.Output(
-            value.index.shape, Array(value.index), affine.scale, affine.offset, value.host, value.grid
-        )
+        op = integer.Output(value.index.shape, Array(value.index), affine.scale, affine.offset, value.host, value.grid)
         return self.emit(f"{name}_output" if name in self.types else name, op, (value.node,), value.origin)
 
 

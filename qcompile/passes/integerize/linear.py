@@ -116,9 +116,7 @@ def _left_matmul(build: Builder, node: Node) -> Value:
     return result.viewed(result.index.T.reshape(build.graph.types[node.name].shape))
 
 
-def _product(
-    build: Builder, node: Node, x: Carried, weights: npt.NDArray[np.int64], scales: list[Fraction]
-) -> Carried:
+def _product(build: Builder, node: Node, x: Carried, weights: npt.NDArray[np.int64], scales: list[Fraction]) -> Carried:
     """The last axis of ``x`` times ``weights`` [in, out]."""
     x = entire(build, x)
     if x.index.size == x.index.shape[-1]:
