@@ -121,9 +121,11 @@ def _listed(folder: Path) -> set[str]:
 
 
 def _is_ours(path: PurePath, listed: set[str]) -> bool:
-    """Whether ``path`` was written, or made below the ``obj`` beside a Makefile that was."""
-    makefiles = (folder.parent / "Makefile" for folder in path.parents if folder.name == OBJECTS)
-    return path.as_posix() in listed or any(makefile.as_posix() in listed for makefile in makefiles)
+    """Whether ``path`` was written, is a written module's bytecode, or below the ``obj`` beside a written Makefile."""
+    makers = [folder.parent / "Makefile" for folder in path.parents if folder.name == OBJECTS]
+    if path.parent.name == "__pycache__" and path.suffix == ".pyc":
+        makers.append(path.parent.parent / f"{path.name.partition('.')[0]}.py")
+    return any(known.as_posix() in listed for known in (path, *makers))
 
 
 def _swap(fresh: Path, target: Path) -> None:

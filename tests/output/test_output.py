@@ -92,6 +92,19 @@ def test_what_its_makefiles_made_goes_with_a_build(tmp_path: Path) -> None:
     assert sorted(_tree(build)) == ["SHA256SUMS", *sorted(FILES)]
 
 
+def test_bytecode_of_its_modules_goes_with_a_build(tmp_path: Path) -> None:
+    build = tmp_path / "build"
+    write_folder(build, {**FILES, "driver/network.py": ""})
+    kept = build / "driver" / "__pycache__"
+    kept.mkdir()
+    for name in ("network.cpython-311.pyc", "mine.cpython-311.pyc"):
+        (kept / name).write_text("compiled")
+    assert "did not write: driver/__pycache__/mine.cpython-311.pyc\n" in _refusal(build)
+    (kept / "mine.cpython-311.pyc").unlink()
+    write_folder(build, FILES)
+    assert sorted(_tree(build)) == ["SHA256SUMS", *sorted(FILES)]
+
+
 def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
     (tmp_path / "build").write_text("a file")
     assert _refusal(tmp_path / "build").startswith(f"error[QC504]: {tmp_path / 'build'}: is a file\n")
