@@ -60,6 +60,7 @@ ACCELERATOR = "fracbnn_cifar10_hls_fixed"
 """FracBNN as its published accelerator computes it; the trained network is another file."""
 
 WITH_OPTIONS = (
+    Row("fracbnn_cifar10_w1a1p4", 2_800, "", options=fracbnn.OPTIONS),
     Row(ACCELERATOR, 2_800, "2,800/s on Ultra96 (measured)", options=fracbnn.OPTIONS),
     Row("radioml_vgg10_w8a8", 2_000, ""),
     Row("espcn_subpixel_quant", 60, "", options={"input_format": "fixed:8"}),
