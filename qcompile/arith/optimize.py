@@ -100,11 +100,9 @@ def optimize(
         return AdderGraph.build(input_ranges, nodes, results)
 
     # A long annealing may end above a short one: the most effort keeps the better of both.
-    levels = (2, 3) if effort == 3 and budget is None else (effort,)
-    graph = min(
-        (found(level) for level in levels),
-        key=lambda g: model.per_adder * g.adders + model.per_bit * g.full_adder_bits,
-    )
+    graph = found(effort)
+    if effort == 3 and budget is None:
+        graph = min(graph, found(2), key=lambda g: model.per_adder * g.adders + model.per_bit * g.full_adder_bits)
     if not np.array_equal(graph.coefficients(), wanted):
         raise AssertionError("the adder graph does not compute its matrix")
     return graph
