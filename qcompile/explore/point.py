@@ -94,6 +94,7 @@ def measure(
             activations=activations,
             config=config,
             allow_oversize=True,
+            backend="none",
             **{"effort": 0, **subject.options},
         )
     real = float_results(subject.model, subject.calibration)

@@ -29,7 +29,7 @@ class Calibration:
     """What the float network showed.
 
     ``quantizers`` by place; ``means`` by bias point: mean float value per channel, shaped to add to a bias;
-    ``moments`` by layer: second moments of its operands, as `operand_moments` has them.
+    ``moments`` by layer: second moments of its operands, unless those of the rounded operands count (`propagate`).
     """
 
     quantizers: dict[str, Quantizer]
@@ -62,13 +62,14 @@ def calibrate(
     points = bias_points(graph, places) if options.bias_correction else {}
     moments: dict[str, Reals] = {}
     constants = constants_of(graph)
+    # Where weights make up for rounded operands, the moments of those count.
+    needs_moments = not options.propagate and (options.weight_range == "output" or options.needs_moments)
     walk = Walk(graph)
     for node in graph.nodes:
         position = weights_position(graph, node, constants)
-        if position is not None and (options.weight_range == "output" or options.needs_moments):
-            x = walk.values[node.inputs[1 - position]]
-            found = operand_moments(node, position, x, x, options.bias_correction)
-            moments |= {} if found is None else {node.name: found}
+        if position is not None and needs_moments:
+            vectors = operand_vectors(node, position, walk.values[node.inputs[1 - position]], options.bias_correction)
+            moments |= {} if vectors is None else {node.name: mean_products(vectors, vectors)}
         value = walk.visit(node, samples)
         if node.name in places:
             quantizers[node.name] = activation_quantizer(places[node.name], observed(value), options)
@@ -79,34 +80,38 @@ def calibrate(
     return Calibration(quantizers, means, moments)
 
 
-def operand_moments(node: Node, position: int, x: Reals, y: Reals, centred: bool) -> Reals | None:
-    """Mean of u·vᵀ over the vectors u of ``x`` and v of ``y`` that a layer multiplies with its rows: [groups, in, in].
+def operand_vectors(node: Node, position: int, x: Reals, centred: bool) -> Reals | None:
+    """The vectors of operand ``x`` that a layer multiplies with its rows: [groups, vectors, in].
 
-    ``centred``: about their mean, for a layer whose mean error bias correction removes. From evenly spread
-    samples if there are many; None for layers too wide to be worth it.
+    ``centred``: less their mean, for a layer whose mean error bias correction removes. From evenly spread samples
+    if there are many; None for layers too wide to take second moments of.
     """
-    vectors = operand_vectors(node, position, x[:1])
-    if vectors.shape[2] > _WIDEST:
+    _, count, width = _vectors(node, position, x[:1]).shape
+    if width > _WIDEST:
         return None
-    step = -(-len(x) * vectors.shape[1] // _VECTORS)
-
-    def spread(samples: Reals) -> Reals:
-        vectors = operand_vectors(node, position, samples[::step])
-        return vectors - vectors.mean(axis=1, keepdims=True) if centred else vectors
-
-    left = spread(x)
-    right = left if y is x else spread(y)
-    return np.matmul(left.transpose(0, 2, 1), right) / left.shape[1]
+    vectors = _vectors(node, position, x[:: -(-len(x) * count // _VECTORS)])
+    return vectors - vectors.mean(axis=1, keepdims=True) if centred else vectors
 
 
-def operand_vectors(node: Node, position: int, x: Reals) -> Reals:
+def operand_count(node: Node, position: int, x: Reals) -> int:
+    """How many vectors all samples of ``x`` have."""
+    return len(x) * _vectors(node, position, x[:1]).shape[1]
+
+
+def mean_products(u: Reals, v: Reals) -> Reals:
+    """Mean of u·vᵀ over vectors [groups, vectors, in]: second moments [groups, in, in]."""
+    found: Reals = np.matmul(u.transpose(0, 2, 1), v) / u.shape[1]
+    return found
+
+
+def _vectors(node: Node, position: int, x: Reals) -> Reals:
     """[groups, vectors, in], elements in the order of the weights' rows."""
     op = node.op
     if isinstance(op, Conv):
         patches = op.window.patches(x.reshape(-1, *x.shape[2:]).transpose(0, 2, 3, 1), 0.0)
-        count, kernel = prod(patches.shape[:3]), patches.shape[3:5]
-        grouped = patches.reshape(count, *kernel, op.groups, -1).transpose(3, 0, 4, 1, 2)
-        return grouped.reshape(op.groups, count, -1)
+        # Channels are split and axes turned in the view, so that the last reshape copies, once.
+        grouped = patches.reshape(*patches.shape[:5], op.groups, -1).transpose(5, 0, 1, 2, 6, 3, 4)
+        return grouped.reshape(op.groups, prod(patches.shape[:3]), -1)
     turned = x if position == 1 else x.swapaxes(-1, -2)
     return turned.reshape(1, -1, turned.shape[-1])
 

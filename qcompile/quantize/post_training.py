@@ -29,7 +29,8 @@ from qcompile.quantize.calibration import (
     calibrate,
     channel_axis,
     channel_means,
-    operand_moments,
+    mean_products,
+    operand_count,
     operand_vectors,
 )
 from qcompile.quantize.grids import (
@@ -250,14 +251,14 @@ class _Builder:
         rounded = self.values[node.inputs[1 - position]]
         real = self.real.values[self.graph.by_name[node.name].inputs[1 - position]]
         centred = self.options.bias_correction
-        moments = operand_moments(node, position, rounded, rounded, centred)
-        cross = operand_moments(node, position, real, rounded, centred)
-        if moments is None or cross is None:
+        u, v = (operand_vectors(node, position, x, centred) for x in (real, rounded))
+        if u is None or v is None:
             return values, None
+        moments, cross = mean_products(v, v), mean_products(u, v)
         axis = out_axis(node, position)
-        vectors = len(rounded) * operand_vectors(node, position, rounded[:1]).shape[1]
         strength = self.options.propagate or 0.0
-        rows = compensated(weight_rows(values, axis), moments, cross, strength, vectors)
+        count = operand_count(node, position, rounded)
+        rows = compensated(weight_rows(values, axis), moments, cross, strength, count)
         shape = np.moveaxis(values, axis, 0).shape
         return np.moveaxis(rows.reshape(shape), 0, axis), moments
 
