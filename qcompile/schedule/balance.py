@@ -1,4 +1,4 @@
-"""FIFOs before joins, deep enough that neither side can starve the other, and register slices on long chains."""
+"""FIFOs where beats must wait, before joins and behind bursts, as deep as it takes; register slices on long chains."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from qcompile.ir import hardware
 from qcompile.ir.graph import Graph, Node
-from qcompile.schedule.trace import Timing, initiation_interval, needs, trace
+from qcompile.schedule.trace import Timing, backlog, initiation_interval, needs, steady, trace
 
 _CHAIN = 3  # pipelines in a row whose ready signals may be combined
 _STALLING = (
@@ -21,12 +21,15 @@ _STALLING = (
     hardware.FoldedEngine,
     hardware.FoldedWindow,
 )
-_MARGIN = 2  # beats that sit in a fork and at the join itself
+_HOLDING = (hardware.Input, hardware.FoldedWindow, hardware.Reorder, hardware.Fifo)  # beats wait there for nothing
+_MARGIN = 2  # beats that sit in a fork and at the join itself, or in the registers of what makes them
 
 
 def balance(graph: Graph, latencies: Mapping[str, int] = MappingProxyType({})) -> Graph:
-    """The graph with a FIFO on every operand of a join that must wait for another, and with register slices."""
-    graph = _with_slices(graph)
+    """The graph with register slices, and a FIFO on every operand that must wait: for another one of a join, or in a
+    burst.
+    """
+    graph = _with_burst_fifos(_with_slices(graph), latencies)
     # A FIFO delays its beats by a cycle, for which the joins behind it may need deeper ones.
     for _ in range(2):
         graph = _with_fifos(graph, latencies)
@@ -46,6 +49,26 @@ def _with_slices(graph: Graph) -> Graph:
             nodes.append(Node(f"{node.name}.slice", part, (node.name,), node.origin))
             source[node.name] = f"{node.name}.slice"
             chain[node.name] = 0
+    return replace(graph, nodes=tuple(nodes))
+
+
+def _with_burst_fifos(graph: Graph, latencies: Mapping[str, int]) -> Graph:
+    """FIFOs before components that take beats no faster than they come on average, but slower than in bursts.
+
+    Without them what gives in bursts, a window with a stride for one, is held up, and cannot make up for it later.
+    """
+    interval = initiation_interval(graph)
+    timing = steady(graph, latencies, interval)
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        if len(node.inputs) == 1 and not isinstance(graph.by_name[node.inputs[0]].op, _HOLDING):
+            assert isinstance(node.op, hardware.HardwareOp)
+            depth = backlog(node.op, timing[node.inputs[0]].cycle, graph.types[node.name].beats, interval)
+            if depth > _MARGIN:
+                fifo = hardware.Fifo(node.op.layer, depth)
+                nodes.append(Node(f"{node.name}.buffer", fifo, node.inputs, node.origin))
+                node = replace(node, inputs=(f"{node.name}.buffer",))
+        nodes.append(node)
     return replace(graph, nodes=tuple(nodes))
 
 

@@ -53,6 +53,29 @@ def trace(graph: Graph, latencies: Mapping[str, int] = MappingProxyType({})) -> 
 
     ``latencies``: register stages of datapaths by name, for engines whose node does not hold them.
     """
+    return _frame(graph, latencies)
+
+
+def steady(graph: Graph, latencies: Mapping[str, int], interval: int) -> dict[str, Timing]:
+    """Like `trace`, for one of many frames whose input beats are spread evenly over ``interval`` cycles each.
+
+    ``interval`` is at least `initiation_interval`. Cycles count from this frame's first input beat.
+    """
+    before, frame = None, _frame(graph, latencies, interval)
+    while before is None or any((frame[name].cycle != before[name].cycle).any() for name in frame):
+        before, frame = frame, _frame(graph, latencies, interval, frame)
+    return frame
+
+
+def _frame(
+    graph: Graph,
+    latencies: Mapping[str, int],
+    interval: int | None = None,
+    before: Mapping[str, Timing] = MappingProxyType({}),
+) -> dict[str, Timing]:
+    """One frame; with ``interval`` its input is spread over so many cycles, and the frame ``before`` was so much
+    earlier.
+    """
     timing: dict[str, Timing] = {}
     types = graph.types
     for node in graph.nodes:
@@ -61,26 +84,10 @@ def trace(graph: Graph, latencies: Mapping[str, int] = MappingProxyType({})) -> 
         beats = types[node.name].beats
         sources = [timing[name] for name in node.inputs]
         if isinstance(op, hardware.Input):
-            timing[node.name] = Timing(np.arange(beats), 0)
+            timing[node.name] = Timing(np.arange(beats) * (interval or beats) // beats, 0)
             continue
         needed = operand_beats(op, beats)
-        pace = np.arange(beats)
-        match op:
-            case hardware.SlidingWindow():
-                scan = window_scan(op)
-                pace = np.array([scan.step_of(k) for k in range(beats)])
-                latency = 1 if op.window.kernel[0] == 1 else 2  # without line memory nothing waits for a read
-            case hardware.FoldedWindow() | hardware.Reorder():
-                latency = 2
-            case hardware.Fifo(depth=depth):
-                latency = 1 if depth <= StreamFifo.DISTRIBUTED_DEPTH else 2
-            case hardware.FoldedEngine(vector=vector):
-                pace = pace * vector
-                latency = engine_latency(op, latencies)
-            case hardware.Pipeline():
-                latency = op.latency
-            case _:
-                latency = 0 if isinstance(op, hardware.Output) else 1
+        pace, latency = _pace(op, beats, latencies)
         if isinstance(op, hardware.Alternate):
             shares = [operand_beats(op, beats, k) for k in range(len(sources))]
             held = [np.where(share > 0, s.cycle[share - 1], 0) for share, s in zip(shares, sources, strict=True)]
@@ -91,10 +98,53 @@ def trace(graph: Graph, latencies: Mapping[str, int] = MappingProxyType({})) -> 
         arrival[:ahead] = -beats
         if isinstance(op, hardware.FoldedEngine):
             arrival = arrival + (np.arange(beats) % op.repeats) * op.vector
+        if interval is not None and node.name in before:
+            busy = beats if isinstance(op, hardware.FoldedWindow) else cycles_per_frame(op, beats)  # may wait for input
+            arrival = np.maximum(arrival, before[node.name].cycle[-1] - interval + busy - pace[-1] + pace)
         cycle = np.maximum.accumulate(arrival - pace) + pace
         cycle[:ahead] = cycle[ahead] - np.arange(ahead, 0, -1)
         timing[node.name] = Timing(cycle, max(s.latency for s in sources) + latency)
     return timing
+
+
+def _pace(op: hardware.HardwareOp, beats: int, latencies: Mapping[str, int]) -> tuple[npt.NDArray[np.int64], int]:
+    """How many cycles after the first of its beats each can appear, and how many after the operand it needs."""
+    count = np.arange(beats)
+    match op:
+        case hardware.SlidingWindow():
+            scan = window_scan(op)  # without line memory nothing waits for a read
+            return np.array([scan.step_of(k) for k in range(beats)]), 1 if op.window.kernel[0] == 1 else 2
+        case hardware.FoldedWindow() | hardware.Reorder():
+            return count, 2
+        case hardware.Fifo(depth=depth):
+            return count, 1 if depth <= StreamFifo.DISTRIBUTED_DEPTH else 2
+        case hardware.FoldedEngine(vector=vector):
+            return count * vector, engine_latency(op, latencies)
+        case hardware.Pipeline():
+            return count, op.latency
+    return count, 0 if isinstance(op, hardware.Output) else 1
+
+
+def backlog(op: hardware.HardwareOp, arrival: npt.NDArray[np.int64], beats: int, interval: int) -> int:
+    """The most beats of its operand that wait at a component, the one being taken included.
+
+    They arrive in these cycles of every frame, ``interval`` cycles after those of the frame before. The component
+    makes ``beats`` beats of them and is never held up.
+    """
+    count = np.arange(len(arrival))
+    match op:
+        case hardware.SlidingWindow():
+            pace = count // op.width * window_scan(op).row_steps + count % op.width
+        case hardware.FoldedEngine(vector=vector, repeats=repeats):
+            pace = count // vector * vector * repeats + count % vector
+        case hardware.Distribute(count=parts):
+            pace = count * parts
+        case _:
+            return 1
+    still_busy = int((arrival - pace).max()) + cycles_per_frame(op, beats) - interval
+    taken = np.maximum.accumulate(np.maximum(arrival - pace, still_busy)) + pace
+    arrived = (arrival + interval * np.arange(-1, 2)[:, None]).ravel()
+    return int((np.searchsorted(arrived, taken, side="right") - len(arrival) - count).max())
 
 
 def engine_latency(op: hardware.FoldedEngine, latencies: Mapping[str, int]) -> int:

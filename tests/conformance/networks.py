@@ -92,8 +92,17 @@ def _upsampled() -> Graph:
     return network("upsampled", [*nodes, conv("c", "up")])
 
 
-_MADE = (_residual, _nested, _inception, _strided, _classifier, _global_pool, _upsampled)
+def _bursts() -> Graph:
+    """Folded to 144 cycles: an unrolled convolution that gives nothing in every other row of its input, and pooling
+    that is as slow as the convolution is on average.
+    """
+    half = Window((3, 3), (2, 2), (1, 1, 1, 1))
+    nodes = [source((12, 12, 1), -8, 7), conv("c", "x", 1, 4, half), requantize("r", "c")]
+    return network("bursts", [*nodes, Node("p", integer.MaxPool(Window((2, 2), (2, 2))), ("r",), ("/p",))])
+
+
+_MADE = (_residual, _nested, _inception, _strided, _classifier, _global_pool, _upsampled, _bursts)
 NETWORKS: dict[str, Graph] = {graph.name: graph for graph in (make() for make in _MADE)}
 
-FOLDED = {"residual": 400, "classifier": 300, "global pool": 200, "inception": 400}
+FOLDED = {"residual": 400, "classifier": 300, "global pool": 200, "inception": 400, "bursts": 144}
 """Networks that are built a second time, on engines that work through a layer in about so many cycles a frame."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from integer_bench import Built, network_of
 from integer_cases import CASES
-from networks import NETWORKS
+from networks import FOLDED, NETWORKS
 
 from qcompile.ir import integer
 from qcompile.ir.graph import Graph
@@ -16,16 +16,19 @@ from qcompile.verify.simulator import Deadlock
 PINS = 2
 """Cycles of the register slices behind the input pins and before the output pins."""
 GRAPHS: dict[str, Graph] = {str(case): network_of(case)[0] for case in CASES if case.hardware} | NETWORKS
+ON_ENGINES = {f"{name}, folded": NETWORKS[name] for name in FOLDED}
 
 
 def timing(built: Built, name: str) -> tuple[tuple[int, int, int], tuple[int, int, int | None]]:
     """First and last result beat of a frame, and cycles between frames: foretold, and measured."""
-    source = GRAPHS[name].nodes[0].op
+    source = (GRAPHS | ON_ENGINES)[name].nodes[0].op
     assert isinstance(source, integer.Input) and source.quantizer.span is not None
     codes = np.random.default_rng(0).integers(0, source.quantizer.span.high + 1, (16, *source.order.shape))
     _, run = built.run(name, codes, stall=0.0)
-    graph = built.designs[name].graph
-    cycle = trace(graph)[graph.outputs[0]].cycle
+    design = built.designs[name]
+    graph = design.graph
+    latencies = {path: datapath.latency for path, datapath in design.datapaths.items()}
+    cycle = trace(graph, latencies)[graph.outputs[0]].cycle
     foretold = (int(cycle[0]) + PINS, int(cycle[-1]) + PINS, initiation_interval(graph))
     return foretold, (run.latency_cycles, run.frame_latency_cycles, run.ii_cycles)
 
@@ -34,6 +37,14 @@ def timing(built: Built, name: str) -> tuple[tuple[int, int, int], tuple[int, in
 @pytest.mark.parametrize("name", GRAPHS)
 def test_a_design_takes_the_cycles_that_the_schedule_says(built: Built, name: str) -> None:
     foretold, measured = timing(built, name)
+    assert measured == foretold
+
+
+@pytest.mark.xdist_group("conformance_rtl")
+@pytest.mark.parametrize("name", ON_ENGINES)
+def test_a_folded_design_gives_a_frame_as_often_as_the_schedule_says(built: Built, name: str) -> None:
+    """Also where a layer gives in bursts what the next takes slowly."""
+    (*_, foretold), (*_, measured) = timing(built, name)
     assert measured == foretold
 
 
