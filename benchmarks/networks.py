@@ -75,12 +75,14 @@ def network(model: str) -> Any:
     return SHARED / "models" / f"{model}.onnx"
 
 
-def samples(model: str) -> np.ndarray:
-    if model == ACCELERATOR:
-        with np.load(SHARED / "models" / f"{model}.io.npz") as held:
-            return held["image_u8"].astype(np.float64)
+def samples(model: str, count: int) -> np.ndarray:
+    """The stored inputs, and mirrored ones where they are fewer than ``count``."""
     with np.load(SHARED / "models" / f"{model}.io.npz") as held:
-        return np.asarray(held[next(name for name in held.files if name.startswith("in"))])
+        stored = "image_u8" if model == ACCELERATOR else next(name for name in held.files if name.startswith("in"))
+        x = held[stored].astype(np.float64) if model == ACCELERATOR else np.asarray(held[stored])
+    for axis in (-2, -1):
+        x = x if len(x) >= count else np.concatenate([x, np.flip(x, axis)])
+    return x
 
 
 def measure(row: Row, target: str, synth: bool, frames: int) -> dict[str, Any]:
@@ -123,15 +125,14 @@ def layers(report: dict[str, Any], parts: dict[str, counting.Counts]) -> list[st
 
 
 def simulated(compiled: qcompile.Compiled, row: Row, frames: int) -> dict[str, Any]:
-    """What Verilator found, kept by the Verilog."""
+    """What Verilator found, kept by the Verilog and the frames."""
     hardware = compiled.hardware
     assert hardware is not None and hardware.rtl is not None
-    digest = hashlib.sha256(json.dumps([hardware.rtl.files, row.model, frames]).encode()).hexdigest()
+    x = samples(row.model, frames)
+    digest = hashlib.sha256(json.dumps([hardware.rtl.files, row.model, frames]).encode() + x.tobytes()).hexdigest()
     kept = ROOT / "build" / "simulated" / f"{digest[:20]}.json"
     if not kept.exists():
         started = time.process_time()
-        x = samples(row.model)
-        x = np.concatenate([x, x]) if len(x) == 1 else x  # an interval needs two frames
         found = compiled.verify(x, count=frames)
         numbers = {k: found[k] for k in ("ii_cycles", "latency_cycles", "rtl_samples", "rtl_mismatches")}
         kept.parent.mkdir(parents=True, exist_ok=True)
