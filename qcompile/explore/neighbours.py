@@ -14,13 +14,13 @@ Variable = tuple[str, str | int]
 
 def neighbours(program: Program, start: Solution) -> list[Solution]:
     """Every change of one or two formats by one step, with what the program foretells; the least loss first."""
-    single = list(_steps(program, start))
-    found = {_key(one): one for _, one in single}
+    single = list(steps(program, start))
+    found = dict.fromkeys(one for _, one in single)
     for (moved, one), (other, _) in product(single, single):
         if moved != other:
-            found |= {_key(two): two for variable, two in _steps(program, one) if variable == other}
-    found.pop(_key(start), None)
-    return sorted((foretold(program, one) for one in found.values()), key=lambda one: (one.loss, one.cost))
+            found |= dict.fromkeys(two for variable, two in steps(program, one) if variable == other)
+    found.pop(start, None)
+    return sorted((foretold(program, one) for one in found), key=lambda one: (one.loss, one.cost))
 
 
 def foretold(program: Program, chosen: Solution) -> Solution:
@@ -37,7 +37,8 @@ def foretold(program: Program, chosen: Solution) -> Solution:
     return replace(chosen, loss=loss, cost=cost)
 
 
-def _steps(program: Program, start: Solution) -> Iterator[tuple[Variable, Solution]]:
+def steps(program: Program, start: Solution) -> Iterator[tuple[Variable, Solution]]:
+    """Every change of one format by one step, and which it is."""
     for name, held in start.weights.items():
         for index in _next(held, program.loss_of_weights[name]):
             yield ("weights", name), replace(start, weights={**start.weights, name: index})
@@ -48,7 +49,3 @@ def _steps(program: Program, start: Solution) -> Iterator[tuple[Variable, Soluti
 
 def _next(index: int, choices: list[float]) -> Iterator[int]:
     return (other for other in (index - 1, index + 1) if 0 <= other < len(choices))
-
-
-def _key(chosen: Solution) -> tuple[object, ...]:
-    return tuple(sorted(chosen.weights.items())), tuple(sorted(chosen.tensors.items()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 
 import numpy as np
@@ -16,7 +16,8 @@ Choice = tuple[int, int]
 
 @dataclass(frozen=True)
 class Program:
-    """``loss_of_weights`` [site][format], ``loss_of_tensors`` [tensor][format]: what each choice costs in accuracy.
+    """``loss_of_weights`` [site][format], ``loss_of_tensors`` [tensor][format]: what each choice costs in accuracy;
+    below 0 where it gains.
 
     ``cost`` [site][choice]: what the layer costs in hardware; ``moved`` [tensor][format]: layers without weights of
     their own that move that tensor. ``fixed``: what the rest costs.
@@ -32,12 +33,15 @@ class Program:
 
 @dataclass(frozen=True)
 class Solution:
-    """Index of the format by site (those with weights) and by tensor; predicted loss and cost."""
+    """Index of the format by site (those with weights) and by tensor; ``loss`` and ``cost`` as a program foretells."""
 
     weights: Mapping[str, int]
     tensors: Mapping[int, int]
-    loss: float
-    cost: float
+    loss: float = field(default=0.0, compare=False)
+    cost: float = field(default=0.0, compare=False)
+
+    def __hash__(self) -> int:
+        return hash((frozenset(self.weights.items()), frozenset(self.tensors.items())))
 
 
 def solve(program: Program, budget: float) -> Solution | None:
@@ -78,7 +82,7 @@ def solve(program: Program, budget: float) -> Solution | None:
         for column, value in row.items():
             matrix[number, column] = value
     equal = np.array([right for _, right in rows])
-    scale = max(max(loss), 1e-30)  # HiGHS has absolute tolerances
+    scale = max(1e-30, *map(abs, loss))  # HiGHS has absolute tolerances
     found = milp(
         np.array(loss) / scale,
         constraints=[
