@@ -9,8 +9,7 @@ import numpy.typing as npt
 
 from qcompile.arith.cost import CostModel
 from qcompile.arith.graph import AdderGraph, AdderNode, AdderOutput, IntArray
-from qcompile.arith.search import Plan, Problem
-from qcompile.arith.solving import solve
+from qcompile.arith.search import Plan, Problem, search
 
 SPARE_DEPTH = 1
 """Adder levels above the least possible that are allowed without a latency limit, one more for sparse matrices."""
@@ -88,7 +87,7 @@ def optimize(
         steps = _budget(level, columns.size, digits) if budget is None else budget
         random = np.array([(seed * 0x9E3779B97F4A7C15 + 0x2545F4914F6CDD1D) % (1 << 64) or 1], dtype=np.uint64)
         plan = Plan(starts, steps, _heat(level, sparse, len(columns)), noise, _PORTION)
-        adders, ends = solve(problem, plan, random)
+        adders, ends = search(problem, plan, random)
         nodes = [AdderNode(a, b, up, other, bool(minus)) for a, b, up, other, minus in adders.tolist()]
         results, places = [], ends.tolist()
         for column in range(outputs):
@@ -167,7 +166,7 @@ def _budget(effort: int, entries: int, digits: int) -> int:
         case 0:
             wanted = 0
         case 1:
-            wanted = min(int(90 * entries**1.5), max(3 * digits**2, 128_000))
+            wanted = min(int(90 * entries**1.5), max(3 * digits**2, 136_000))
         case _:
             wanted = _PER_ENTRY[effort] * entries
     return min(wanted, _BUDGET[effort])

@@ -131,8 +131,8 @@ def count_pairs(terms: Terms, source: int, tally: Ints, met: Ints, work: Ints) -
 
 @in_place
 def open_table(patterns: Patterns, source: int, count: int) -> bool:
-    """Takes room for ``count`` patterns of a source, if there is any."""
-    size = count + (count >> 1) + 1
+    """Takes room for ``count`` patterns of a source, if there is any; much room, as most lookups are in vain."""
+    size = 3 * count + 1
     begin = patterns.used[0]
     if begin + size > patterns.table.shape[0]:
         return False

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from qcompile.arith.candidates import Scoring
-from qcompile.arith.compiled import compiled, in_place
-from qcompile.arith.pricing import cost_rows, depth_limits
+from qcompile.arith.compiled import entry, in_place
+from qcompile.arith.pricing import cost_rows, depth_limits, emit_adders
 from qcompile.arith.rewriting import rebuild
 from qcompile.arith.rows import Ints, Outputs, Rows, uniform
 from qcompile.arith.sharing import make_tables, share
@@ -72,22 +72,28 @@ def _take_apart(rows: Rows, count: int, portion: int, random: Ints, apart: Ints)
 
 @in_place
 def _adders(rows: Rows, count: int) -> int:
-    total: int = rows.start[count] - count
+    total = 0
+    for r in range(count):
+        total += rows.length[r] - 1
     return total
 
 
-@compiled
-def search(problem: Problem, plan: Plan, random: Ints, work: Ints) -> tuple[Rows, int, Outputs]:
-    """Cheapest rows found.
+@entry
+def search(problem: Problem, plan: Plan, random: Ints) -> tuple[Ints, Ints]:
+    """Adders [n, 5] and outputs [columns, 3], see ``emit_adders``, of the cheapest rows found.
 
     In annealing a worse result is kept with the probability of Kirkpatrick, Gelatt and Vecchi, Optimization by
     Simulated Annealing, 1983, at a temperature that falls to nothing. ``work[0]`` counts steps.
     """
+    work = np.zeros(1, np.int64)
+    ends = np.empty((problem.columns.shape[0], 3), np.int64)
     starts, budget, max_depth = plan.starts, plan.budget, problem.max_depth
     outputs = problem.columns.shape[0]
     tables = make_tables(1024, 4 * problem.columns.size, 1024)
-    rows, ends = starting_rows(problem.columns, problem.low, problem.high, problem.arrival, max_depth, starts[0], work)
-    now = _Found(rows, outputs, ends, np.inf)
+    rows, start_ends = starting_rows(
+        problem.columns, problem.low, problem.high, problem.arrival, max_depth, starts[0], work
+    )
+    now = _Found(rows, outputs, start_ends, np.inf)
     best = now
     begun = 0
     last = 0
@@ -99,10 +105,10 @@ def search(problem: Problem, plan: Plan, random: Ints, work: Ints) -> tuple[Rows
         recode = 0.0
         if step < starts.shape[0]:
             if step > 0:
-                rows, ends = starting_rows(
+                rows, start_ends = starting_rows(
                     problem.columns, problem.low, problem.high, problem.arrival, max_depth, starts[step], work
                 )
-            source = _Found(rows, outputs, ends, np.inf)
+            source = _Found(rows, outputs, start_ends, np.inf)
             apart = np.zeros(outputs, np.int64)
             bias = float(starts[step, 3])
         else:
@@ -121,12 +127,12 @@ def search(problem: Problem, plan: Plan, random: Ints, work: Ints) -> tuple[Rows
         work[0] += 64 + 4 * trial.start[size]
         limit = depth_limits(trial, size, max_depth)
         made, tables = share(trial, size, limit, Scoring(bias, noise), tables, random, work)
-        trial, size, trial_ends = rebuild(trial, made, trial_ends, np.zeros(made, np.int64), 0.0, random)
         worse = -temperature * math.log(uniform(random) + 1e-300)
         adders = _adders(now.rows, now.size)
-        more = _adders(trial, size) - adders
+        more = _adders(trial, made) - adders
         # Pricing takes a fifth of the time, and most results can be told to be worse without it.
         if step < starts.shape[0] or more * _HOPELESS * now.cost <= worse * adders:
+            trial, size, trial_ends = rebuild(trial, made, trial_ends, np.zeros(made, np.int64), 0.0, random)
             cost = cost_rows(trial, size, trial_ends, max_depth, problem.per_adder, problem.per_bit, work)
             found = _Found(trial, size, trial_ends, cost)
             if cost <= now.cost + worse:
@@ -137,4 +143,4 @@ def search(problem: Problem, plan: Plan, random: Ints, work: Ints) -> tuple[Rows
         step += 1
         if best.cost == 0.0:
             break
-    return best.rows, best.size, best.outputs
+    return emit_adders(best.rows, best.size, best.outputs, max_depth, ends), ends

@@ -39,7 +39,7 @@ class Tables(NamedTuple):
 def make_tables(room: int, sources: int, lists: int) -> Tables:
     """Empty tables for up to so many sources and scores."""
     return Tables(
-        make_patterns(4 * room, sources),
+        make_patterns(6 * room, sources),
         make_candidates(room, lists),
         np.zeros(2 * room, np.int64),
         np.empty(room, np.int64),

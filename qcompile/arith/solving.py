@@ -1,24 +1,10 @@
-"""The two compiled functions that the optimizer calls: search for rows and make adders of them; propagate values."""
+"""Values of adders, compiled; whether the optimizer's compiled functions are ready."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
-from qcompile.arith.compiled import entry
-from qcompile.arith.pricing import emit_adders
+from qcompile.arith.compiled import entry, ready
 from qcompile.arith.rows import Ints
-from qcompile.arith.search import Plan, Problem, search
-
-
-@entry
-def solve(problem: Problem, plan: Plan, random: Ints) -> tuple[Ints, Ints]:
-    """Adders [n, 5] and outputs [columns, 3], see ``emit_adders``, of the rows that ``search`` finds."""
-    rows, row_count, outputs = search(problem, plan, random, np.zeros(1, np.int64))
-    ends = np.empty((outputs.source.shape[0], 3), np.int64)
-    adders = emit_adders(rows, row_count, outputs, problem.max_depth, ends)
-    return adders, ends
+from qcompile.arith.search import search
 
 
 @entry
@@ -36,6 +22,5 @@ def propagate(values: Ints, adders: Ints) -> None:
 
 
 def kernels_ready() -> bool:
-    """Whether the optimizer is compiled, in this process or on disk; if not, its first call takes half a minute."""
-    kernel: Any = solve
-    return bool(kernel.signatures) or kernel._cache.ready()
+    """Whether the optimizer is compiled, in this process or on disk; if not, its first call takes a while."""
+    return ready(search)
