@@ -1,10 +1,11 @@
-"""Accuracy after post-training quantization, allocation against uniform formats, and rounding for fewer adders.
+"""Accuracy after quantization, allocation against uniform formats, every method in one command, and fewer adders.
 
-Run from anywhere: ``python benchmarks/quantization.py [--only NAME ...] [--fresh]``. The digits networks are the
-examples'; the MNIST network is taken from the folder that QCOMPILE_SHARED names (default: ``../shared`` beside the
-checkout), and Fashion-MNIST from where Debian's dataset-fashion-mnist puts it (or FASHION_MNIST). Writes the tables at
-the end of docs/quantization.md, and every figure at once into docs/quantization.json, so that a run that was stopped
-goes on; networks whose data are missing, or that are not asked for, keep their rows.
+Run from anywhere: ``python benchmarks/quantization.py [--only NAME ...] [--parts PART ...] [--fresh]``. The digits
+networks are the examples'; the MNIST network is taken from the folder that QCOMPILE_SHARED names (default:
+``../shared`` beside the checkout), and Fashion-MNIST from where Debian's dataset-fashion-mnist puts it (or
+FASHION_MNIST). Writes the tables at the end of docs/quantization.md, and every figure at once into
+docs/quantization.json, so that a run that was stopped goes on; networks whose data are missing, and rows that are not
+asked for, stay.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ import argparse
 import gzip
 import json
 import os
+import resource
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -37,6 +42,7 @@ OPTIONS: dict[str, Any] = {}
 FIXED = ((8, 8, 0.2), (6, 6, None), (4, 4, 1.0), (3, 4, 2.0))
 """Bits of weights and activations, and the points that may be lost."""
 MINIFLOAT_LOSS = 0.3
+PARTS = ("accuracy", "allocation", "everything", "adders")
 SLACKS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4)
 
 
@@ -77,6 +83,9 @@ ALLOCATED = {
     for name in ("digits_cnn", "mnist_conv_fp32")
 }
 ROUNDED = ("digits_cnn", "mnist_conv_fp32")
+EVERYTHING = {"mnist_conv_fp32": "luts:26000"}
+"""Budgets of the command that has every method on."""
+METHODS = ("--scales", "free", "--weight-rounding", "gptq+comq", "--equalize", "--smooth", "1", "--propagate", "1")
 
 
 def accuracies(subject: Subject, found: dict[str, Any], keep: Callable[[], None]) -> None:
@@ -117,6 +126,21 @@ def allocations(subject: Subject, weights: tuple[str, ...], activations: tuple[s
         }
         found.append(held | better | {"layers": layers})
     return found
+
+
+def everything(subject: Subject, budget: str) -> dict[str, Any]:
+    """`qcompile allocate` with every method on, in a process of its own: what it says, and CPU seconds."""
+    with tempfile.TemporaryDirectory() as folder:
+        archive = Path(folder) / "samples.npz"
+        np.savez(archive, x_calib=subject.calibration, x_test=subject.samples, y_test=subject.labels)
+        words = ["--target", subject.target, "--calibrate", str(archive), "--labels", "y_test", "--budget", budget]
+        command = [sys.executable, "-m", "qcompile", "allocate", subject.model, *words, *METHODS, "-q"]
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = [getattr(after, kind) - getattr(before, kind) for kind in ("ru_utime", "ru_stime")]
+    shown = [Path(word).name if os.sep in word else word for word in ("qcompile", *command[3:-1])]
+    return {"command": " ".join(shown), "seconds": sum(used), "said": said}
 
 
 def frontier(subject: Subject, bits: int = 6) -> list[dict[str, Any]]:
@@ -208,6 +232,10 @@ def page(results: dict[str, Any]) -> str:
                 f"| {uniform} | {row['lut']:,} | {row['error']:.4f} | {row['accuracy']:.2f} | {row['to_lut']:,} "
                 f"| {row['to_error']:.4f} | {row['to_accuracy']:.2f} | {layers} |"
             )
+    for name, row in results.get("everything", {}).items():
+        title = f"### Every method in one command: {name}"
+        lines += ["", title, "", "```", row["command"], "", row["said"].rstrip(), "```", ""]
+        lines.append(f"{row['seconds']:,.0f} CPU seconds in all, calibration and the accuracy of each point included.")
     for name, rows in results.get("adders", {}).items():
         lines += [
             "",
@@ -234,6 +262,7 @@ def mark(reference: float, accuracy: float | None, lost: float | None) -> str:
 def main() -> None:
     made = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     made.add_argument("--only", nargs="*", choices=tuple(NETWORKS), default=tuple(NETWORKS), metavar="NAME")
+    made.add_argument("--parts", nargs="*", choices=PARTS, default=PARTS, metavar="PART", help=f"of {', '.join(PARTS)}")
     made.add_argument("--fresh", action="store_true", help="measure again what the last run left")
     args = made.parse_args()
     for name in args.only:
@@ -243,19 +272,23 @@ def main() -> None:
             print(f"{name}: skipped, {error.filename} is missing")
             continue
         held = {} if args.fresh else {part: rows.get(name) for part, rows in stored().items()}
-        accuracy = held.get("accuracy") or {}
-        accuracies(subject, accuracy, lambda: store("accuracy", name, accuracy))  # noqa: B023
-        store("accuracy", name, accuracy)
-        if name in ALLOCATED and not held.get("allocation"):
+        if "accuracy" in args.parts:
+            accuracy = held.get("accuracy") or {}
+            accuracies(subject, accuracy, lambda: store("accuracy", name, accuracy))  # noqa: B023
+            store("accuracy", name, accuracy)
+        left = [part for part in args.parts if not held.get(part)]
+        if name in ALLOCATED and "allocation" in left:
             store("allocation", name, allocations(subject, *ALLOCATED[name]))
-        if name in ROUNDED and not held.get("adders"):
+        if name in EVERYTHING and "everything" in left:
+            store("everything", name, everything(subject, EVERYTHING[name]))
+        if name in ROUNDED and "adders" in left:
             store("adders", name, frontier(subject))
         print(f"{name}: done after {time.process_time():.0f} CPU seconds", flush=True)
 
 
 def stored() -> dict[str, Any]:
-    empty: dict[str, Any] = {"accuracy": {}, "allocation": {}, "adders": {}}
-    return json.loads(RESULTS.read_text()) if RESULTS.exists() else empty
+    empty: dict[str, Any] = {part: {} for part in PARTS}
+    return empty | (json.loads(RESULTS.read_text()) if RESULTS.exists() else {})
 
 
 def store(part: str, name: str, rows: Any) -> None:

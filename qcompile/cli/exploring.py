@@ -196,7 +196,7 @@ def _subject(args: Any) -> Subject:
 
 def _verdict(point: Point) -> str:
     accuracy = "" if point.accuracy is None else f"{point.accuracy:.2f} % right, "
-    return f"{accuracy}{point.agreement:.2f} % as the float network, {point.lut:,} LUTs"
+    return f"{accuracy}{point.agreement:.2f} % as the float network, error {point.error:.5f}, {point.lut:,} LUTs"
 
 
 def _print_points(points: Sequence[Point], front: Sequence[Point]) -> None:

@@ -126,26 +126,26 @@ class Search:
         """Losses and costs of every choice, measured one by one."""
         widest = self.evaluation.uniform_solution((len(self.weights) - 1, len(self.activations) - 1))
         total = len(widest.weights) + len(widest.tensors)
-        losses, tensor_losses = {}, {}
-        for number, name in enumerate(widest.weights, 1):
-            choices = range(len(self.weights))
-            losses[name] = self.losses([replace(widest, weights={**widest.weights, name: w}) for w in choices])
-            self.progress(f"sensitivity {name}", number / total)
-        for number, tensor in enumerate(widest.tensors, len(widest.weights) + 1):
-            choices = range(len(self.activations))
-            tensor_losses[tensor] = self.losses(
-                [replace(widest, tensors={**widest.tensors, tensor: a}) for a in choices]
-            )
-            self.progress(
-                f"sensitivity {next(site.name for site in self.sites if site.tensor == tensor)}", number / total
-            )
+        first = {site.tensor: site.name for site in reversed(self.sites)}
+        weights: dict[str, list[float]] = {}
+        tensors: dict[int, list[float]] = {}
+        for name in widest.weights:
+            choices = [replace(widest, weights={**widest.weights, name: w}) for w in range(len(self.weights))]
+            weights[name] = self.losses(f"sensitivity {name}", choices, len(weights), total)
+        for tensor in widest.tensors:
+            choices = [replace(widest, tensors={**widest.tensors, tensor: a}) for a in range(len(self.activations))]
+            done = len(weights) + len(tensors)
+            tensors[tensor] = self.losses(f"sensitivity {first[tensor]}", choices, done, total)
         cost, moved, fixed = self.costs(list(self.uniform), carried_by(self.graph, self.sites))
-        return Program(self.sites, losses, tensor_losses, cost, moved, fixed)
+        return Program(self.sites, weights, tensors, cost, moved, fixed)
 
-    def losses(self, choices: list[Solution]) -> list[float]:
+    def losses(self, stage: str, choices: list[Solution], number: int, total: int) -> list[float]:
         """The error that each of ``choices`` adds to the last of them, the widest; it never grows with the bits."""
         base = self.evaluation.error(choices[-1])
-        found = [max(0.0, self.evaluation.error(choice) - base) for choice in choices]
+        found = []
+        for done, choice in enumerate(choices, 1):
+            found.append(max(0.0, self.evaluation.error(choice) - base))
+            self.progress(stage, (number + done / len(choices)) / total)
         for index in range(len(found) - 2, -1, -1):
             found[index] = max(found[index], found[index + 1])  # more bits never count as worse: that is noise
         return found
