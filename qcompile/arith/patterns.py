@@ -100,25 +100,23 @@ def forget_pairs(patterns: Patterns, terms: Terms, row: int, length: int, gone: 
 def count_pairs(terms: Terms, source: int, tally: Ints, met: Ints, work: Ints) -> int:
     """Counts the patterns of ``source``'s terms with those before them in their rows and returns how many there are.
 
-    ``tally`` is an empty hash table at least twice as long as ``met``, which lists its entries; if there is no room
-    for all, ``tally`` is empty again and the result -1. ``work[0]`` counts pairs.
+    ``tally`` is an empty hash table twice as long as ``met``, which lists its entries. No more of it is used than so
+    many pairs need, which then stay in the cache; -1 if there are too many. ``work[0]`` counts pairs.
     """
-    count = 0
+    place, code, begin, end = terms.place, terms.code, terms.first_use[source], terms.first_use[source + 1]
     pairs = 0
-    code = terms.code
-    for k in range(terms.first_use[source], terms.first_use[source + 1]):
+    for k in range(begin, end):
+        pairs += place[terms.by_source[k]]
+    if pairs > met.shape[0]:
+        return -1
+    count = 0
+    for k in range(begin, end):
         x = terms.by_source[k]
-        begin = terms.row_start[terms.row[x]]
-        end = begin + terms.place[x]
-        young = code[end]
-        pairs += terms.place[x]
-        if count + terms.place[x] > met.shape[0]:
-            for m in range(count):
-                tally[met[m]] = 0
-            return -1
-        for i in range(begin, end):
+        first = terms.row_start[terms.row[x]]
+        young = code[first + place[x]]
+        for i in range(first, first + place[x]):
             key = pattern_key(code[i], young)
-            at = find_pattern(tally, 0, tally.shape[0], key)
+            at = find_pattern(tally, 0, 2 * pairs, key)
             if tally[at]:
                 tally[at] += 1
                 continue
