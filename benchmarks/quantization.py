@@ -42,6 +42,8 @@ OPTIONS: dict[str, Any] = {}
 FIXED = ((8, 8, 0.2), (6, 6, None), (4, 4, 1.0), (3, 4, 2.0))
 """Bits of weights and activations, and the points that may be lost."""
 MINIFLOAT_LOSS = 0.3
+TOO_WIDE = {"mnist_conv_fp32": ("minifloat:e5m0",), "fashion_depthwise": ("minifloat:e5m0",)}
+"""Not measured: exact sums of more than 64 bits, which the emulator adds as Python integers, image by image."""
 PARTS = ("accuracy", "allocation", "everything", "adders")
 SLACKS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4)
 
@@ -88,13 +90,14 @@ EVERYTHING = {"mnist_conv_fp32": "luts:26000"}
 METHODS = ("--scales", "free", "--weight-rounding", "gptq+comq", "--equalize", "--smooth", "1", "--propagate", "1")
 
 
-def accuracies(subject: Subject, found: dict[str, Any], keep: Callable[[], None]) -> None:
+def accuracies(name: str, subject: Subject, found: dict[str, Any], keep: Callable[[], None]) -> None:
     """Percent right: float, fixed point with each kind of scale, and every split of six bits; CPU seconds."""
     assert subject.samples is not None and subject.labels is not None
     if "float" not in found:
         classes = float_results(subject.model, subject.samples).argmax(axis=1)
         found |= {"float": 100 * float((classes == subject.labels).mean()), "seconds": 0.0}
-    points = [(name, "free", name, name) for name, _ in format_pairs(["minifloat"], 6, 6)]
+    splits = [split for split, _ in format_pairs(["minifloat"], 6, 6) if split not in TOO_WIDE.get(name, ())]
+    points = [(split, "free", split, split) for split in splits]
     points += [
         (f"{scales} {w}/{a}", scales, f"fixed:{w}", f"fixed:{a}")
         for scales in ("free", "dyadic", "pow2")
@@ -198,7 +201,8 @@ def page(results: dict[str, Any]) -> str:
     lines = [
         "Percent of the test images right (400 digits; 5,000 of MNIST; 10,000 of Fashion-MNIST). First layer, last",
         "layer and the input have the same bits as the rest; no retraining, no option but formats and scales. The last",
-        "column is what may be lost, and **bold** figures keep it.",
+        "column is what may be lost, and **bold** figures keep it. Cells are empty where exact sums have more than 64",
+        "bits, which the emulator is slow at.",
         "",
         f"| weights / activations | scales | {' | '.join(names)} | goal |",
         f"|---|---|{'---|' * len(names)}---|",
@@ -274,7 +278,7 @@ def main() -> None:
         held = {} if args.fresh else {part: rows.get(name) for part, rows in stored().items()}
         if "accuracy" in args.parts:
             accuracy = held.get("accuracy") or {}
-            accuracies(subject, accuracy, lambda: store("accuracy", name, accuracy))  # noqa: B023
+            accuracies(name, subject, accuracy, lambda: store("accuracy", name, accuracy))  # noqa: B023
             store("accuracy", name, accuracy)
         left = [part for part in args.parts if not held.get(part)]
         if name in ALLOCATED and "allocation" in left:
