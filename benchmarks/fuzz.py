@@ -2,9 +2,9 @@
 
 Run from anywhere: ``python benchmarks/fuzz.py [--seeds 50] [--first 0] [--keep FOLDER]``. Each seed is a small float
 network of random blocks (convolutions with strides, padding, dilation and groups, pooling, residual sums, gates,
-branches, activations, matrix products), quantized to random formats and built unrolled, folded for a rate, or folded to
-fit. Its RTL is simulated on a few frames with random back-pressure, and its latency and interval are compared with the
-report's: equal, or (where a fork or a window's padding holds its source up, which the report's timing does not follow)
+attention, branches, activations, matrix products), quantized to random formats and built unrolled, folded for a rate,
+or folded to fit. Its RTL is simulated on a few frames with random back-pressure, and its latency and interval are
+compared with the report's: equal, or (where a fork holds its source up, which the report's timing does not follow)
 within 10 %. Exit code 1 where a simulation differs, a cycle count was foretold wrongly, or anything but a diagnostic
 was raised; models that did so are kept in FOLDER.
 """
@@ -41,6 +41,7 @@ class Builder:
         self.draw = random.Random(seed)
         self.numbers = np.random.default_rng(seed)
         self.gates = seed % 4 == 3  # residual sums become products with a gate
+        self.attends = seed % 16 == 6  # every position is mixed with all others
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
         flat = self.draw.random() < 0.25
@@ -136,6 +137,16 @@ class Builder:
         else:
             self.node("Add", self.last, start)
 
+    def attention(self) -> None:
+        channels, height, width = self.shape
+        if height * width > 36:
+            return
+        by_channel = self.node("Reshape", self.last, self.constant(np.array([1, channels, height * width])))
+        by_position = self.node("Transpose", by_channel, perm=[0, 2, 1])
+        self.node("Sigmoid", self.node("MatMul", by_position, by_channel))
+        self.node("Transpose", self.node("MatMul", self.last, by_position), perm=[0, 2, 1])
+        self.node("Reshape", self.last, self.constant(np.array([1, channels, height, width])))
+
     def branches(self) -> None:
         start, (channels, *size) = self.last, self.shape
         ends, total = [], 0
@@ -163,6 +174,8 @@ class Builder:
             step()
             if self.draw.random() < 0.5:
                 self.activation()
+        if self.attends and len(self.shape) == 3:
+            self.attention()
         if self.draw.random() < 0.7:
             self.matrix()
         if self.last == "x":

@@ -51,6 +51,11 @@ def product(op: integer.Product, result: IntType, a: IntType, b: IntType) -> Ker
     return lambda p, q: cast(p, dtype) * cast(q, dtype)
 
 
+def xnor(op: integer.Xnor, result: IntType, a: IntType, b: IntType) -> Kernel:
+    dtype = storage(result)
+    return lambda p, q: (p == q).astype(dtype)
+
+
 def select(op: integer.Select, result: IntType, condition: IntType, a: IntType, b: IntType) -> Kernel:
     dtype = storage(result)
     return lambda c, p, q: np.where(c.astype(bool), cast(p, dtype), cast(q, dtype))
@@ -177,6 +182,7 @@ KERNELS: dict[type[IntegerOp], Callable[..., Kernel]] = {
     integer.WeightedSum: weighted_sum,
     integer.Maximum: maximum,
     integer.Product: product,
+    integer.Xnor: xnor,
     integer.Select: select,
     integer.Requantize: requantize,
     integer.Rescale: rescale,
@@ -198,5 +204,6 @@ PLANAR: dict[type[IntegerOp], Callable[..., Kernel]] = {
     integer.WeightedSum: partial(weighted_sum, planar=True),
     integer.Maximum: maximum,
     integer.Product: product,
+    integer.Xnor: xnor,
 }
 """Kernels on planar blocks: of operations that have no other, and of those that may follow them."""

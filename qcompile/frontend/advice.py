@@ -13,7 +13,8 @@ _ADVICE: dict[tuple[str, ...], str] = {
         "its statistics are computed at run time; train with BatchNormalization, which folds into the layer before"
     ),
     ("Attention", "MultiHeadAttention", "RotaryEmbedding", "SkipLayerNormalization"): (
-        "products of two computed tensors have no multiplier-free engine; cut the network before the attention"
+        "export it in parts: MatMul, Transpose and, as a softmax runs on the host alone, a function such as Relu or "
+        "Sigmoid in its place"
     ),
     ("Einsum",): "export it as MatMul, Transpose and Reshape",
     ("Sqrt", "Log", "Reciprocal", "Tan", "Asin", "Acos"): (

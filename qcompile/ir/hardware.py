@@ -142,19 +142,19 @@ class Distribute(HardwareOp):
 @HARDWARE.op
 @dataclass(frozen=True)
 class SumBeats(HardwareOp):
-    """Per lane the sum over all beats of a frame: one beat."""
+    """Per lane the sum over ``count`` beats, again and again."""
 
     mnemonic: ClassVar[str] = "sum_beats"
     count: int
 
     def result_type(self, *operands: Stream) -> Stream:
         (x,) = operands
-        if x.beats != self.count:
-            raise IRError(f"{x.beats} beats, not {self.count}")
-        return Stream(1, tuple(lane.scaled(self.count) for lane in x.lanes))
+        if x.beats % self.count:
+            raise IRError(f"{x.beats} beats by {self.count}")
+        return Stream(x.beats // self.count, tuple(lane.scaled(self.count) for lane in x.lanes))
 
     def needed(self, beat: int) -> int:
-        return self.count
+        return (beat + 1) * self.count
 
 
 @HARDWARE.op

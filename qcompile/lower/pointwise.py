@@ -12,7 +12,7 @@ from qcompile.lower.finish import FINISHING, Finish, finishes, multiplied
 from qcompile.lower.product import product_of
 from qcompile.lower.rules import RULES
 
-_JOINS = integer.WeightedSum | integer.Maximum | integer.Product | integer.Select
+_JOINS = integer.WeightedSum | integer.Maximum | integer.Product | integer.Xnor | integer.Select
 
 
 def pointwise(op: Any) -> bool:
@@ -37,6 +37,8 @@ def _lowered(finish: Finish, op: Any, lane: int, x: list[str]) -> str:
             return build.add("max_", datapath.Maximum(), *x)
         case integer.Product():
             return product_of(build, *x)
+        case integer.Xnor():
+            return build.add("equal_", datapath.Xnor(), *x)
         case integer.Select():
             return build.add("chosen_", datapath.Select(), *x)
         case integer.Rescale(factor=(_,), offset=(_,), shift=(_,)):  # constants: fewer adders than digits from ROM

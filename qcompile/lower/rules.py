@@ -90,6 +90,13 @@ def _product(build: Builder, op: integer.Product, a: Lanes, b: Lanes) -> Lanes:
     ]
 
 
+def _xnor(build: Builder, op: integer.Xnor, a: Lanes, b: Lanes) -> Lanes:
+    return [
+        Term(build.add("equal_", datapath.Xnor(), build.value(p, "equal"), build.value(q, "equal")))
+        for p, q in zip(a, b, strict=True)
+    ]
+
+
 def _select(build: Builder, op: integer.Select, condition: Lanes, a: Lanes, b: Lanes) -> Lanes:
     return [
         Term(build.add("chosen_", datapath.Select(), *(build.value(t, "choice") for t in lanes)))
@@ -208,6 +215,7 @@ RULES: dict[type[IntegerOp], Any] = {
     integer.WeightedSum: _weighted_sum,
     integer.Maximum: _maximum,
     integer.Product: _product,
+    integer.Xnor: _xnor,
     integer.Select: _select,
     integer.Rescale: _rescale,
     integer.RoundSignificand: _round_significand,

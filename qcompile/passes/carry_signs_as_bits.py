@@ -16,7 +16,7 @@ from qcompile.ir import integer
 from qcompile.ir.array import Array
 from qcompile.ir.graph import Graph, Level, Node
 
-_MOVING = (integer.MaxPool, integer.Reshape, integer.Gather)
+_KEEPING = (integer.MaxPool, integer.Reshape, integer.Gather, integer.Product)  # signs of signs
 _LINEAR = (integer.Conv, integer.MatMul)
 
 
@@ -42,25 +42,25 @@ class CarrySignsAsBits:
 
 
 def _signs(graph: Graph) -> set[str]:
-    """Values in -1/+1 whose every reader, perhaps behind a move, is a linear layer that can take bits."""
+    """Values in -1/+1 that only linear layers read that can take bits, perhaps behind moves and products of signs."""
     signs: set[str] = set()
     for node in graph.nodes:
         match node.op:
             case integer.Thresholds(step=2, base=base, at=at) if set(base) == {-1} and at.shape[1] == 1:
                 signs.add(node.name)
-            case integer.MaxPool() | integer.Reshape() | integer.Gather() if node.inputs[0] in signs:
+            case op if isinstance(op, _KEEPING) and signs.issuperset(node.inputs):
                 signs.add(node.name)
-            case _:
-                pass
     while True:
         refused = {
             name
             for name in signs
             if name in graph.outputs or not all(_takes_bits(graph, user, signs) for user in graph.users[name])
         }
-        # A move of a refused value is refused with it, and the value before a refused move.
+        # What keeps a refused value is refused with it, and the values before what is refused.
         refused |= {
-            n.name for n in graph.nodes if n.name in signs and isinstance(n.op, _MOVING) and n.inputs[0] not in signs
+            n.name
+            for n in graph.nodes
+            if n.name in signs and isinstance(n.op, _KEEPING) and not signs.issuperset(n.inputs)
         }
         if not refused:
             return signs
@@ -68,7 +68,7 @@ def _signs(graph: Graph) -> set[str]:
 
 
 def _takes_bits(graph: Graph, user: Node, signs: set[str]) -> bool:
-    if isinstance(user.op, _MOVING):
+    if isinstance(user.op, _KEEPING):
         return user.name in signs
     padded = isinstance(user.op, integer.Conv) and user.op.window.padded and abs(user.op.fill) != 1
     return isinstance(user.op, _LINEAR) and not padded and _adaptable(graph, user)
@@ -76,7 +76,7 @@ def _takes_bits(graph: Graph, user: Node, signs: set[str]) -> bool:
 
 def _adaptable(graph: Graph, node: Node) -> bool:
     """Whether everything that reads a linear layer's sums can make up for halved sums."""
-    readers = (integer.Thresholds, integer.Rescale, integer.Output)
+    readers = (integer.Thresholds, integer.Rescale, integer.Lookup, integer.Output)
     return node.name not in graph.outputs and all(isinstance(u.op, readers) for u in graph.users[node.name])
 
 
@@ -84,6 +84,8 @@ def _rewritten(graph: Graph, node: Node, bits: set[str], halved: set[str]) -> li
     op = node.op
     if node.name in bits and isinstance(op, integer.Thresholds):
         op = replace(op, base=(0,), step=1)
+    if node.name in bits and isinstance(op, integer.Product):
+        op = integer.Xnor()
     if node.name in halved and isinstance(op, integer.Conv) and op.window.padded:
         op = replace(op, fill=(op.fill + 1) // 2)
     if node.inputs and node.inputs[0] in halved:
@@ -93,6 +95,8 @@ def _rewritten(graph: Graph, node: Node, bits: set[str], halved: set[str]) -> li
                 op = _thresholds(op, sums)
             case integer.Rescale():
                 op = _rescale(op, sums)
+            case integer.Lookup():
+                op = _lookup(op, sums)
             case integer.Output():
                 scale = tuple(2 * s for s in op.scale)
                 offset = tuple(
@@ -116,6 +120,17 @@ def _thresholds(op: integer.Thresholds, sums: list[int]) -> integer.Thresholds:
     signs = tuple(op.sign[c % len(op.sign)] for c in range(channels))
     shift = np.array([s * total for s, total in zip(signs, sums, strict=True)], np.int64)
     return replace(op, at=Array(-(-(at + shift[:, None]) // 2)), sign=signs)
+
+
+def _lookup(op: integer.Lookup, sums: list[int]) -> integer.Lookup:
+    """Entry ``a`` of a channel's table is that of ``2 a - S``; no sum reaches the entries that are made up."""
+    entries = op.table.shape[1]
+    rows, total = (sums[:1], 1) if op.table.shape[0] == 1 and len(set(sums)) == 1 else (sums, len(sums))
+    start = np.array(rows, np.int64)[:, None] + op.low
+    low, high = int((start.min() + 1) // 2), int((start.max() + entries - 1) // 2)
+    places = np.clip(2 * np.arange(low, high + 1) - start, 0, entries - 1)
+    tables = op.table.values[np.arange(total) % op.table.shape[0]]
+    return replace(op, table=Array(np.take_along_axis(tables, places, axis=1)), low=low)
 
 
 def _rescale(op: integer.Rescale, sums: list[int]) -> integer.Rescale:

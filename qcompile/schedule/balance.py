@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from qcompile.ir import hardware
 from qcompile.ir.graph import Graph, Node
-from qcompile.schedule.trace import Timing, backlog, initiation_interval, needs, steady, trace
+from qcompile.schedule.trace import Timing, backlog, initiation_interval, needs, operand_beats, steady, trace
 
 _CHAIN = 3  # pipelines in a row whose ready signals may be combined
 _STALLING = (
@@ -81,30 +81,38 @@ def _with_fifos(graph: Graph, latencies: Mapping[str, int]) -> Graph:
     forks = [needs(graph, name, ahead=not full_rate) for name in branching]
     made = {f"{node.name}.fifo{k}" for node in graph.nodes for k in range(len(node.inputs))}
     behind = {node.name: node.inputs[0] for node in graph.nodes if node.name in made}
+    wanted: dict[tuple[str, int], Node] = {}  # by the operand that it stands before
+    for node in graph.nodes:
+        for k, name in enumerate(node.inputs if len(node.inputs) > 1 else ()):
+            own = behind.get(name, name)
+            others = [other for other in node.inputs if other != name]
+            place, taken = (node.name, k), np.arange(len(timing[own].cycle))
+            if isinstance(node.op, hardware.Alternate):
+                # Whole turns of all operands: what each gives in one is taken without a pause, and what it gives
+                # meanwhile in the others' turns waits.
+                turns = dict(zip((behind.get(i, i) for i in node.inputs), node.op.counts, strict=True))
+                turns |= dict(zip(node.inputs, node.op.counts, strict=True))
+                parts = [{i: f[i][n - 1 :: n] for i, n in turns.items() if i in f} for f in forks]
+                times = {i: Timing(timing[i].cycle[n - 1 :: n], timing[i].latency) for i, n in turns.items()}
+                taken = np.arange(len(times[own].cycle))
+                depth = max(1, _depth(own, others, parts, times, interval, full_rate, taken)) * turns[own]
+            else:
+                source = graph.by_name[own]
+                if isinstance(source.op, hardware.Reorder) and graph.types[own].beats > source.op.inputs:
+                    # Before it repeats them there are fewer beats to wait.
+                    taken, place = operand_beats(source.op, len(taken)), (own, 0)
+                    own = behind.get(source.inputs[0], source.inputs[0])
+                depth = _depth(own, others, forks, timing, interval, full_rate, taken)
+            if depth:
+                fifo = hardware.Fifo(graph.by_name[place[0]].op.layer, depth)  # type: ignore[attr-defined]
+                wanted[place] = Node(f"{place[0]}.fifo{place[1]}", fifo, (own,), node.origin)
     nodes: list[Node] = []
     for node in graph.nodes:
-        if node.name in behind:
-            continue
-        inputs = list(node.inputs)
-        if len(inputs) > 1:
-            for k, name in enumerate(node.inputs):
-                own = behind.get(name, name)
-                others = [other for other in node.inputs if other != name]
-                if isinstance(node.op, hardware.Alternate):
-                    # Whole turns of all operands: what each gives in one is taken without a pause, and what it gives
-                    # meanwhile in the others' turns waits.
-                    turns = dict(zip((behind.get(i, i) for i in node.inputs), node.op.counts, strict=True))
-                    turns |= dict(zip(node.inputs, node.op.counts, strict=True))
-                    parts = [{i: f[i][n - 1 :: n] for i, n in turns.items() if i in f} for f in forks]
-                    times = {i: Timing(timing[i].cycle[n - 1 :: n], timing[i].latency) for i, n in turns.items()}
-                    depth = max(1, _depth(own, others, parts, times, interval, full_rate)) * turns[own]
-                else:
-                    depth = _depth(own, others, forks, timing, interval, full_rate)
-                if depth:
-                    fifo = Node(f"{node.name}.fifo{k}", hardware.Fifo(node.op.layer, depth), (own,), node.origin)  # type: ignore[attr-defined]
-                    nodes.append(fifo)
-                inputs[k] = fifo.name if depth else own
-        nodes.append(replace(node, inputs=tuple(inputs)))
+        if node.name not in behind:
+            fifos = [wanted.get((node.name, k)) for k in range(len(node.inputs))]
+            nodes += [fifo for fifo in fifos if fifo is not None]
+            inputs = [behind.get(i, i) if f is None else f.name for i, f in zip(node.inputs, fifos, strict=True)]
+            nodes.append(replace(node, inputs=tuple(inputs)))
     return replace(graph, nodes=tuple(nodes))
 
 
@@ -115,29 +123,34 @@ def _depth(
     timing: Mapping[str, Timing],
     interval: int,
     full_rate: bool,
+    taken: npt.NDArray[np.int64],
 ) -> int:
-    """Room for the beats of ``own`` that can be there, and not taken, when a join beat becomes complete.
+    """Room for the beats of ``own`` that can be there, and not ``taken``, when each of a join's beats is complete.
 
     Where both sides come from one fork, the fork passes a beat only if both take it: what ``own`` makes of the
     beats that the other side needs must find room, or the other side never gets them: deadlock. Beats that
     arrive while the other side's last one is on its way through pipelines come on top, so that the join runs
     at full rate.
     """
-    beats = len(timing[own].cycle)
-    count = np.arange(beats)
     held = 1
     for needed in forks:
         reached = [needed[other] for other in others if other in needed]
         if own in needed and reached:
             complete = np.max(reached, axis=0)
-            held = max(held, int((np.searchsorted(needed[own], complete, side="right") - count).max()))
+            held = max(held, int((np.searchsorted(needed[own], complete, side="right") - taken).max()))
     arrived = np.max([timing[other].cycle for other in others], axis=0)
     if full_rate:  # nothing is folded, so cycles are known to the beat: the join never waits
-        frames = 2 + max(0, int((arrived - timing[own].cycle).max())) // interval
+        frames = (
+            2
+            + max(0, int((arrived - timing[own].cycle[np.minimum(taken, len(timing[own].cycle) - 1)]).max()))
+            // interval
+        )
         cycles = (timing[own].cycle[None, :] + interval * np.arange(frames)[:, None]).ravel()
-        held = max(held, int((np.searchsorted(cycles, arrived, side="right") - count).max()))
+        held = max(held, int((np.searchsorted(cycles, arrived, side="right") - taken).max()))
     else:
         behind = max(0, max(timing[other].latency for other in others) - timing[own].latency)
         cycles = timing[own].cycle
-        held += int((np.searchsorted(cycles, cycles + behind) - count).max())  # the densest ``behind`` cycles
+        held += int(
+            (np.searchsorted(cycles, cycles + behind) - np.arange(len(cycles))).max()
+        )  # the densest ``behind`` cycles
     return held + _MARGIN if held > 1 else 0

@@ -95,14 +95,15 @@ class MoveLayer:
         net, (value,) = self.net, self.group.anchor.inputs
         source, result = net.types[value], net.types[self.group.result]
         order = op.order.values.reshape(-1)
-        fitting = [d for d in divisors(gcd(source.channels, result.channels)) if _in_words(order, d)]
-        lanes = self._least(fitting, max(source.positions * source.channels, order.size))
+        size = source.positions * source.channels
+        fitting = [d for d in divisors(gcd(size, result.channels)) if _in_words(order, d)]
+        lanes = self._least(fitting, max(size, order.size))
         own = net.carrier[value]
         net.carrier[value] = self._uniform(own)
         stream = net.words(value, lanes, self.layer)
         net.carrier[value] = own
         words = Array(order[::lanes] // lanes)
-        reorder = hardware.Reorder(self.layer, source.positions * source.channels // lanes, words)
+        reorder = hardware.Reorder(self.layer, size // lanes, words)
         net.emit(self.group, reorder, (stream,), "reorder")
         return lanes
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 
 from qcompile.errors import Collector
 from qcompile.ir import datapath, hardware, integer
 from qcompile.ir.graph import Graph
+from qcompile.ir.window import Window
 from qcompile.lower.build import Builder, Effort, Lanes, Term
 from qcompile.lower.rules import RULES
 from qcompile.numerics.span import union
@@ -64,8 +66,12 @@ class SpatialLayer:
         window = op.window
         if window.kernel == (1, 1) and window.strides == (1, 1) and not window.padded:
             return [stream], True, False
-        if isinstance(op, integer.SumPool) and window.kernel == (height, width) and not window.padded:
-            return [net.emit(self.group, hardware.SumBeats(self.layer, height * width), (stream,), "sum")], False, True
+        if isinstance(op, integer.SumPool) and _in_sequence(window, height, width):
+            return (
+                [net.emit(self.group, hardware.SumBeats(self.layer, prod(window.kernel)), (stream,), "sum")],
+                False,
+                True,
+            )
         if isinstance(op, integer.MaxPool):
             fill = tuple(lane.low for lane in net.streams[stream].lanes)  # never larger than any value
         else:
@@ -103,6 +109,13 @@ class SpatialLayer:
         return build.finish(results)
 
 
+def _in_sequence(window: Window, height: int, width: int) -> bool:
+    """Whether the windows of an image follow each other in the stream of its positions."""
+    rows, columns = window.kernel
+    whole = not window.padded and window.strides == window.kernel and window.dilations == (1, 1)
+    return whole and height % rows == 0 and width % columns == 0 and (rows == 1 or columns == width)
+
+
 def collect_or_distribute(net: Network, group: Group, layer: str) -> None:
     """A reshape between spatial layers: positions become lanes, lanes positions, or nothing at all."""
     source, result = net.types[group.operands[0]], net.types[group.result]
@@ -131,6 +144,7 @@ _ENGINES = {
     "lookup": ("table", "few input bits"),
     "maximum": ("comparator", "larger of two"),
     "product": ("digit products", "Booth digits of the narrower operand, shifted and added"),
+    "xnor": ("XNOR", "1 where two signs are equal"),
     "select": ("multiplexer", "one of two, as a bit says"),
     "gather": ("wiring", "a fixed order of lanes"),
     "concat": ("wiring", "lanes side by side"),

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from integer_bench import scheduled
-from networks import NETWORKS
+from integer_networks import NETWORKS
 
 from qcompile.backends.amaranth import Rtl, emit
 from qcompile.backends.verilog import render_datapath

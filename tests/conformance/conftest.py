@@ -13,7 +13,7 @@ from datapath_bench import Outcome, simulate
 from datapath_cases import CASES as DATAPATH_CASES
 from integer_bench import Built, build_all, emit_all, network_of, scheduled, with_fifos
 from integer_cases import CASES
-from networks import FOLDED, NETWORKS
+from integer_networks import FOLDED, NETWORKS
 
 from qcompile.errors import CompileError
 from qcompile.verify import verilator

@@ -171,6 +171,10 @@ PRODUCTS = [
     ),
 ]
 BITS = Operand((2, 2), NIBBLE, (8,), (3,))
+XNORS = [
+    Case("of bits", integer.Xnor(), (Operand((2, 3, 2), NIBBLE, (8,), (3,)),) * 2),
+    Case("with a constant lane", integer.Xnor(), (BITS, Operand((2, 2), NIBBLE, (8, 16), (3, 5)))),
+]
 SELECTS = [
     Case("equal spans", integer.Select(), (BITS, Operand((2, 2)), Operand((2, 2)))),
     Case("mixed spans", integer.Select(), (BITS, Operand((2, 2), offset=(8, -20)), Operand((2, 2), shift=(2, 0)))),
@@ -320,7 +324,7 @@ def _near(bits: int) -> Operand:
 
 
 CASES: list[Case] = [
-    *(*CONVS, *MATMULS, *MAX_POOLS, *SUM_POOLS, *WEIGHTED_SUMS, *MAXIMA, *PRODUCTS, *SELECTS),
+    *(*CONVS, *MATMULS, *MAX_POOLS, *SUM_POOLS, *WEIGHTED_SUMS, *MAXIMA, *PRODUCTS, *XNORS, *SELECTS),
     *(*RESCALES, *ROUND_SIGNIFICANDS),
     *(*THRESHOLDS, *LOOKUPS, *RESHAPES, *GATHERS, *CONCATS, *ARGMAXES, *REQUANTIZES, _output((3,)), _output((2, 2, 2))),
     *_wide(),

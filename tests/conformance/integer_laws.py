@@ -104,6 +104,12 @@ def _product(op: Any, result: Ints, a: Ints, b: Ints) -> Pair:
     return [v * UNIT * WEIGHT_UNIT for v in result.ravel().tolist()], meant
 
 
+def _xnor(op: Any, result: Ints, a: Ints, b: Ints) -> Pair:
+    """A product of signs."""
+    signs = [[2 * v - 1 for v in x.ravel().tolist()] for x in (result, a, b)]
+    return signs[0], [p * q for p, q in zip(*signs[1:], strict=True)]
+
+
 def _select(op: Any, result: Ints, *operands: Ints) -> Pair:
     """On bits the choice is a sum of products."""
     rows = zip(*(x.ravel().tolist() for x in operands), strict=True)
@@ -223,6 +229,7 @@ LAWS: dict[str, Callable[..., Pair]] = {
     "weighted_sum": _weighted_sum,
     "maximum": _maximum,
     "product": _product,
+    "xnor": _xnor,
     "select": _select,
     "requantize": _requantize,
     "rescale": _rescale,

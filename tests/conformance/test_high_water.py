@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from integer_bench import build_all, emit_all, scheduled
-from networks import FOLDED, NETWORKS
+from integer_networks import FOLDED, NETWORKS
 
 from qcompile.backends.amaranth import Rtl
 from qcompile.emulator import Emulator

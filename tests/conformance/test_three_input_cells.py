@@ -13,7 +13,7 @@ import pytest
 from datapath_bench import simulate
 from datapath_cases import CASES
 from integer_bench import build_all, emit_all
-from networks import NETWORKS
+from integer_networks import NETWORKS
 
 from qcompile import targets
 from qcompile.backends.verilog import render_datapath, render_three_input_adder

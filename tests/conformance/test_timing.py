@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from integer_bench import Built, network_of
 from integer_cases import CASES
-from networks import FOLDED, NETWORKS
+from integer_networks import FOLDED, NETWORKS
 
 from qcompile.ir import integer
 from qcompile.ir.graph import Graph

@@ -12,7 +12,7 @@ from datapath_cases import evaluate
 from hls_bench import csims, natives, only_datapath, projects
 from integer_bench import network_of, scheduled
 from integer_cases import CASES, Case
-from networks import FOLDED, NETWORKS
+from integer_networks import FOLDED, NETWORKS
 from test_integer import random_codes
 
 from qcompile import templates

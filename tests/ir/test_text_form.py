@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from integer_bench import network_of, scheduled
 from integer_cases import CASES as INTEGER_CASES
-from networks import FOLDED, NETWORKS
+from integer_networks import FOLDED, NETWORKS
 
 from qcompile.ir import datapath, hardware, integer, model
 from qcompile.ir.array import Array

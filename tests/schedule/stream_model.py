@@ -69,8 +69,9 @@ def _component(design: Design, op: hardware.HardwareOp, operands: list[Beats], f
             (x,) = operands
             part = len(x[0]) // count
             return [beat[k * part : (k + 1) * part] for beat in x for k in range(count)]
-        case hardware.SumBeats():
-            return [[sum(column) for column in zip(*operands[0], strict=True)]]
+        case hardware.SumBeats(count=count):
+            (x,) = operands
+            return [[sum(column) for column in zip(*x[k : k + count], strict=True)] for k in range(0, len(x), count)]
         case hardware.FoldedAccumulate(folds=folds):
             return [[sum(column) for column in zip(*operands[0][f::folds], strict=True)] for f in range(folds)]
         case _:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from integer_bench import network, scheduled, source
 from integer_cases import weights
-from networks import ADD, FOLDED, NETWORKS, SAME, conv, requantize
+from integer_networks import ADD, FOLDED, NETWORKS, SAME, conv, requantize
 
 from qcompile import targets
 from qcompile.errors import CompileError

@@ -8,7 +8,7 @@ Values are integer tensors without a batch axis, channels last: ``[channels]``, 
 from qcompile.ir.integer.base import INTEGER, PARAMETERS, IntegerOp, Ints, IntType
 from qcompile.ir.integer.boundary import Input, Output
 from qcompile.ir.integer.choice import ArgMax, Maximum, MaxPool, Select
-from qcompile.ir.integer.linear import Conv, MatMul, Product, SumPool, WeightedSum
+from qcompile.ir.integer.linear import Conv, MatMul, Product, SumPool, WeightedSum, Xnor
 from qcompile.ir.integer.moves import Concat, Gather, Reshape
 from qcompile.ir.integer.scalar import Lookup, Requantize, Rescale, RoundSignificand, Thresholds
 
@@ -37,4 +37,5 @@ __all__ = [
     "SumPool",
     "Thresholds",
     "WeightedSum",
+    "Xnor",
 ]

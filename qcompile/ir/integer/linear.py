@@ -150,6 +150,25 @@ class Product(IntegerOp):
         return a * b
 
 
+@INTEGER.op
+@dataclass(frozen=True)
+class Xnor(IntegerOp):
+    """1 where two bits are equal, element by element: the product of two signs that travel as bits."""
+
+    mnemonic: ClassVar[str] = "xnor"
+
+    def result_type(self, *operands: IntType) -> IntType:
+        a, b = operands
+        if a.shape != b.shape or not all(Span(0, 1).holds(x.span) for x in operands):
+            raise IRError(f"bits of one shape are needed, not {a} and {b}")
+        ends = [((p.low, p.high), (q.low, q.high)) for p, q in zip(a.spans, b.spans, strict=True)]
+        return IntType(a.shape, tuple(Span.of(int(x == y) for x in p for y in q) for p, q in ends))
+
+    def evaluate(self, *operands: Ints) -> Ints:
+        a, b = operands
+        return (a == b).astype(int).astype(object)
+
+
 def _dot_spans(weights: npt.NDArray[np.int64], spans: list[Span]) -> list[Span]:
     """Exact spans of ``x @ weights`` for independent x in ``spans``; weights [in, out]."""
     exact = weights.astype(object)

@@ -108,7 +108,7 @@ class Builder:
             raise Refused(
                 "QC105",
                 f"operand {position} of {node.op.mnemonic} must be a constant",
-                "products of two computed tensors have no multiplier-free engine; restructure the model",
+                "export the network so that it is an initializer, or cut the graph before this node",
             )
         return value
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -17,8 +19,9 @@ from qcompile.numerics.products import Product
 from qcompile.passes.integerize.approximate import expand
 from qcompile.passes.integerize.builder import Builder, Value
 from qcompile.passes.integerize.carried import Carried, Known, Refused, integer_weights, shared
-from qcompile.passes.integerize.grids import one_grid
+from qcompile.passes.integerize.grids import one_grid, straight
 from qcompile.passes.integerize.placing import entire, image, placed
+from qcompile.passes.integerize.pointwise import product
 
 _MAX_WEIGHT_BITS = 62  # what the IR's arrays hold; exact float32 weights need some 25 to 40
 
@@ -95,7 +98,10 @@ def _accumulator(scale: Fraction, offset: Fraction, scales: list[Fraction], sums
 
 
 def matmul(build: Builder, node: Node) -> Value:
-    if isinstance(build.values[node.inputs[0]], Known):
+    side = build.constant_side(node)
+    if side is None:
+        return _computed_matmul(build, node, build.carried(node, 0), build.carried(node, 1))
+    if side == 0:
         return _left_matmul(build, node)
     x = build.carried(node)
     weights, scales = _weights(build, node, 1, out_axis=-1)
@@ -114,6 +120,33 @@ def _left_matmul(build: Builder, node: Node) -> Value:
     turned = x.viewed(x.index.reshape(x.index.shape[-2:]).T)
     result = _product(build, node, turned, weights.T, scales)
     return result.viewed(result.index.T.reshape(build.graph.types[node.name].shape))
+
+
+def _computed_matmul(build: Builder, node: Node, a: Carried, b: Carried) -> Carried:
+    """Two computed matrices: products element by element, then their sums.
+
+    Every row of ``a`` times every column of ``b``, where columns of ``b`` lie together in the channels; else every
+    element of ``a`` times a row of ``b``. So several neighbours move at a time.
+    """
+    *rows, outs = shape = build.graph.types[node.name].shape
+    inner = a.index.shape[-1]
+    a, b = straight(build, a), straight(build, b)
+    part = replace(node, name=f"{node.name}_products")
+    if (np.diff(b.index, axis=-2) == 1).all():
+        layout = np.arange(prod(shape) * inner).reshape(-1, outs, inner)
+        left = np.broadcast_to(a.index[..., :, None, :], (*shape, inner))
+        right = np.broadcast_to(np.swapaxes(b.index, -1, -2)[..., None, :, :], (*shape, inner))
+        products = product(build, part, *(placed(build, x.viewed(at), layout) for x, at in ((a, left), (b, right))))
+        sums = _product(build, node, products, np.ones((inner, 1), np.int64), [Fraction(1)])
+        return sums.viewed(sums.index.reshape(shape))
+    layout = np.arange(prod(shape) * inner).reshape(-1, inner, outs)
+    a = placed(build, entire(build, a), np.arange(a.index.size).reshape(-1, inner, 1))
+    left = np.broadcast_to(a.index[..., None], (*rows, inner, outs))
+    right = np.broadcast_to(b.index[..., None, :, :], (*rows, inner, outs))
+    products = product(build, part, *(placed(build, x.viewed(at), layout) for x, at in ((a, left), (b, right))))
+    window = Window((1, inner), (1, inner))
+    name = build.emit(node.name, integer.SumPool(window, 0), (products.node,), products.origin)
+    return Carried(name, build.types[name].shape, np.arange(prod(shape)).reshape(shape), products.steps)
 
 
 def _product(build: Builder, node: Node, x: Carried, weights: npt.NDArray[np.int64], scales: list[Fraction]) -> Carried:

@@ -33,7 +33,8 @@ def add(build: Builder, node: Node) -> Value:
 def multiply(build: Builder, node: Node) -> Value:
     side = build.constant_side(node)
     if side is None:
-        return _product(build, node, build.carried(node, 0), build.carried(node, 1))
+        operands = (straight(build, build.carried(node, k)) for k in range(2))
+        return product(build, node, *side_by_side(build, *operands))
     return _scaled(build, node, 1 - side, build.known(node, side))
 
 
@@ -79,9 +80,9 @@ def joined(build: Builder, node: Node, a: Carried, b: Carried, sign: int = 1) ->
     return Carried(name, a.shape, a.index, (Affine(shared(units), shared(offsets)),))
 
 
-def _product(build: Builder, node: Node, a: Carried, b: Carried) -> Carried:
-    """Codes without offsets, multiplied; scales multiply too."""
-    a, b = (_without_offset(build, x) for x in side_by_side(build, straight(build, a), straight(build, b)))
+def product(build: Builder, node: Node, a: Carried, b: Carried) -> Carried:
+    """Codes without offsets, multiplied element by element; scales multiply too. ``a`` and ``b`` are placed alike."""
+    a, b = (_without_offset(build, x) for x in (a, b))
     origin = merge_origins(a.origin, b.origin, node.origin)
     name = build.emit(node.name, integer.Product(), (a.node, b.node), origin)
     scales = [s * t for s, t in zip(lines(a)[0], lines(b)[0], strict=True)]

@@ -92,6 +92,29 @@ def _upsampled() -> Graph:
     return network("upsampled", [*nodes, conv("c", "up")])
 
 
+def _attention() -> Graph:
+    """Every position mixed with all others: products of rows with rows, then of each sum with a row, and their sums."""
+    rows = np.arange(4 * 3).reshape(4, 3)
+    each, every = (np.broadcast_to(rows[place], (4, 4, 3)) for place in (np.s_[:, None], np.s_[None]))
+    beside = np.arange(4 * 4).reshape(4, 4, 1).repeat(3, axis=2)
+
+    def gather(name: str, value: str, order: np.ndarray) -> Node:
+        return Node(name, integer.Gather(Array(order)), (value,), (f"/{name}",))
+
+    nodes = [source((4, 3), -8, 7)]
+    for name in ("q", "k"):
+        nodes += [Node(name, integer.MatMul(weights(3, 3)), ("x",), (f"/{name}",)), requantize(f"{name}r", name)]
+    nodes += [gather("each q", "qr", each), gather("every k", "kr", every)]
+    nodes += [
+        Node("qk", integer.Product(), ("each q", "every k")),
+        Node("sums", integer.MatMul(Array([[1]] * 3)), ("qk",)),
+    ]
+    nodes += [requantize("scores", "sums"), gather("each score", "scores", beside), gather("every x", "x", every)]
+    nodes.append(Node("mixed", integer.Product(), ("each score", "every x")))
+    nodes.append(Node("total", integer.SumPool(Window((1, 4), (1, 4))), ("mixed",), ("/total",)))
+    return network("attention", nodes)
+
+
 def _bursts() -> Graph:
     """Folded to 144 cycles: an unrolled convolution that gives nothing in every other row of its input, and pooling
     that is as slow as the convolution is on average.
@@ -101,8 +124,8 @@ def _bursts() -> Graph:
     return network("bursts", [*nodes, Node("p", integer.MaxPool(Window((2, 2), (2, 2))), ("r",), ("/p",))])
 
 
-_MADE = (_residual, _nested, _inception, _strided, _classifier, _global_pool, _upsampled, _bursts)
+_MADE = (_residual, _nested, _inception, _strided, _classifier, _global_pool, _upsampled, _attention, _bursts)
 NETWORKS: dict[str, Graph] = {graph.name: graph for graph in (make() for make in _MADE)}
 
-FOLDED = {"residual": 400, "classifier": 300, "global pool": 200, "inception": 400, "bursts": 144}
+FOLDED = {"residual": 400, "classifier": 300, "global pool": 200, "inception": 400, "attention": 100, "bursts": 144}
 """Networks that are built a second time, on engines that work through a layer in about so many cycles a frame."""
