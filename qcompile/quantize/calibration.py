@@ -15,7 +15,7 @@ from qcompile.quantize.grids import activation_quantizer, observed
 from qcompile.quantize.options import QuantizeOptions
 from qcompile.quantize.placement import LAYOUT, Place, constants_of, weights_position
 
-_CHUNK = 1 << 24
+_CHUNK = 1 << 21
 """Elements that one operation may hold at once; convolutions hold every window."""
 
 _VECTORS = 1 << 16
@@ -90,7 +90,10 @@ def operand_vectors(node: Node, position: int, x: Reals, centred: bool) -> Reals
     if width > _WIDEST:
         return None
     vectors = _vectors(node, position, x[:: -(-len(x) * count // _VECTORS)])
-    return vectors - vectors.mean(axis=1, keepdims=True) if centred else vectors
+    if not centred:
+        return vectors
+    mean = vectors.mean(axis=1, keepdims=True)
+    return np.subtract(vectors, mean, out=None if np.may_share_memory(vectors, x) else vectors)
 
 
 def operand_count(node: Node, position: int, x: Reals) -> int:
