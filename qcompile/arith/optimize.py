@@ -166,7 +166,7 @@ def _budget(effort: int, entries: int, digits: int) -> int:
         case 0:
             wanted = 0
         case 1:
-            wanted = min(int(90 * entries**1.5), max(3 * digits**2, 136_000))
+            wanted = min(int(90 * entries**1.5), max(3 * digits**2, 128_000))
         case _:
             wanted = _PER_ENTRY[effort] * entries
     return min(wanted, _BUDGET[effort])
