@@ -4,9 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# Also on many cores: every worker may run a C++ compiler.
-WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); test $$n -gt 8 && echo 8 || echo $$n)
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+WORKERS ?= auto
+# No more on many cores: every worker may run a C++ compiler.
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadgroup
 DEMO := build-demo
 
 .PHONY: demo test test-slow lint clean
