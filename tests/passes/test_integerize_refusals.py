@@ -66,6 +66,7 @@ def test_only_the_host_computes_a_softmax():
     y = n.add(model.Softmax(1), n.x)
     (text,) = refused(n.graph(n.add(model.MatMul(), n.quantize(y), n.random(4, 2))))
     assert "matmul after softmax is not supported" in text
+    assert "cut the graph before it, or train attention with Relu or Sigmoid in its place" in text
 
 
 def test_a_division_by_zero_is_damage():

@@ -94,10 +94,11 @@ class Builder:
                 "fold the constant part of the graph at export (for example with onnxsim)",
             )
         if value.host is not None:
+            instead = ", or train attention with Relu or Sigmoid in its place" if value.host == "softmax" else ""
             raise Refused(
                 "QC104",
                 f"{node.op.mnemonic} after {value.host} is not supported",
-                f"a {value.host} may only stand at the output; cut the graph before it",
+                f"a {value.host} may only stand at the output; cut the graph before it{instead}",
             )
         return value
 
