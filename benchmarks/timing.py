@@ -59,10 +59,11 @@ def main() -> int:
     parser.add_argument("--kept", action="store_true", help="only designs whose measurement is kept")
     parser.add_argument("--write", action="store_true", help=f"render {PAGE.relative_to(ROOT)}")
     options = parser.parse_args()
+    chosen = [case for case in CASES if options.only in str(case)]
+    if not chosen:
+        parser.error(f"no case holds {options.only!r}; they are {'; '.join(map(str, CASES))}")
     rows = []
-    for case in CASES:
-        if options.only not in str(case):
-            continue
+    for case in chosen:
         if not model_file(case.model).exists():
             print(f"{case}: skipped, {model_file(case.model)} not found (set QCOMPILE_SHARED)")
             continue
