@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 from counting import count, total
-from networks import ROWS
+from networks import ROWS, WITH_OPTIONS
 
 import qcompile
 
@@ -47,7 +47,7 @@ class Case:
 
 
 CASES = (
-    *(Case(row.model, row.fps) for row in ROWS),
+    *(Case(row.model, row.fps) for row in (*ROWS, *WITH_OPTIONS) if not row.options),
     Case("brevitas_mlp_w3a3_pow2.qonnx", 100_000),
     Case("brevitas_cnn_w4a4.qcdq", 20_000),
     Case("brevitas_cnn_w4a4.qcdq"),
