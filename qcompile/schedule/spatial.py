@@ -67,11 +67,8 @@ class SpatialLayer:
         if window.kernel == (1, 1) and window.strides == (1, 1) and not window.padded:
             return [stream], True, False
         if isinstance(op, integer.SumPool) and _in_sequence(window, height, width):
-            return (
-                [net.emit(self.group, hardware.SumBeats(self.layer, prod(window.kernel)), (stream,), "sum")],
-                False,
-                True,
-            )
+            sums = hardware.SumBeats(self.layer, prod(window.kernel))
+            return [net.emit(self.group, sums, (stream,), "sum")], False, True
         if isinstance(op, integer.MaxPool):
             fill = tuple(lane.low for lane in net.streams[stream].lanes)  # never larger than any value
         else:

@@ -93,3 +93,12 @@ def test_attention_of_numbers_is_near_the_float_network(simulator: None, options
     found = compiled.emulate(x)
     assert np.abs(found - wanted).max() < 0.02 * np.abs(wanted).max()
     assert compiled.verify(x, count=5)["rtl_mismatches"] == 0
+
+
+def test_attention_takes_approximate_products_with_weights_alone() -> None:
+    """Products of two computed tensors stay exact: there is no weight to make them from."""
+    minifloat = {"weights": "minifloat:e3m2", "activations": "minifloat:e3m2", "multiply": "l-mul", "formats": "as-is"}
+    compiled = qcompile.compile(network(signs=False), target=None, calibration=samples(50), **minifloat)
+    ops = [type(node.op) for node in compiled.emulator.graph.nodes]
+    assert ops.count(integer.Product) == 2
+    assert compiled.verify(samples(5))["samples"] == 5

@@ -132,21 +132,26 @@ def _computed_matmul(build: Builder, node: Node, a: Carried, b: Carried) -> Carr
     inner = a.index.shape[-1]
     a, b = straight(build, a), straight(build, b)
     part = replace(node, name=f"{node.name}_products")
-    if (np.diff(b.index, axis=-2) == 1).all():
-        layout = np.arange(prod(shape) * inner).reshape(-1, outs, inner)
-        left = np.broadcast_to(a.index[..., :, None, :], (*shape, inner))
-        right = np.broadcast_to(np.swapaxes(b.index, -1, -2)[..., None, :, :], (*shape, inner))
-        products = product(build, part, *(placed(build, x.viewed(at), layout) for x, at in ((a, left), (b, right))))
-        sums = _product(build, node, products, np.ones((inner, 1), np.int64), [Fraction(1)])
-        return sums.viewed(sums.index.reshape(shape))
-    layout = np.arange(prod(shape) * inner).reshape(-1, inner, outs)
-    a = placed(build, entire(build, a), np.arange(a.index.size).reshape(-1, inner, 1))
-    left = np.broadcast_to(a.index[..., None], (*rows, inner, outs))
-    right = np.broadcast_to(b.index[..., None, :, :], (*rows, inner, outs))
-    products = product(build, part, *(placed(build, x.viewed(at), layout) for x, at in ((a, left), (b, right))))
-    window = Window((1, inner), (1, inner))
-    name = build.emit(node.name, integer.SumPool(window, 0), (products.node,), products.origin)
-    return Carried(name, build.types[name].shape, np.arange(prod(shape)).reshape(shape), products.steps)
+    beside = bool((np.diff(b.index, axis=-2) == 1).all())
+    if beside:
+        pairs = (*shape, inner)
+        left, right = a.index[..., :, None, :], np.swapaxes(b.index, -1, -2)[..., None, :, :]
+    else:
+        a = placed(build, entire(build, a), np.arange(a.index.size).reshape(-1, inner, 1))
+        pairs = (*rows, inner, outs)
+        left, right = a.index[..., None], b.index[..., None, :, :]
+    layout = np.arange(prod(pairs)).reshape(-1, *pairs[-2:])
+    operands = ((a, left), (b, right))
+    products = product(
+        build, part, *(placed(build, x.viewed(np.broadcast_to(at, pairs)), layout) for x, at in operands)
+    )
+    op: integer.IntegerOp = integer.SumPool(Window((1, inner), (1, inner)), 0)
+    steps = products.steps
+    if beside:
+        products, scale, offset = one_grid(build, products)
+        op, steps = integer.MatMul(Array(np.ones((inner, 1), np.int64))), (Affine((scale,), (offset * inner,)),)
+    name = build.emit(node.name, op, (products.node,), products.origin)
+    return Carried(name, build.types[name].shape, np.arange(prod(shape)).reshape(shape), steps)
 
 
 def _product(build: Builder, node: Node, x: Carried, weights: npt.NDArray[np.int64], scales: list[Fraction]) -> Carried:
